@@ -1,0 +1,177 @@
+"""The one tree of errors, grouped by what a handler would do.
+
+::
+
+    DataflowError
+    ├── UsageError                  change the code that was written
+    │   ├── TaskDefinitionError         what @task was given is not a task
+    │   ├── ArgumentError               missing, extra or repeated arguments of a call
+    │   ├── MapError                    what .map was given cannot be iterated
+    │   │   └── MapLengthError              iterated arguments of different lengths
+    │   ├── HandleError                 a handle used as if it were its value, or outside its flow
+    │   ├── CycleError                  a node that waits for itself
+    │   ├── ParameterError              flow parameters that do not fit their annotations
+    │   └── FlowValidationError         all complaints of a flow at once
+    ├── ExecutionError              look at the work that failed
+    │   ├── UpstreamFailed              an input failed; chained to the root cause
+    │   ├── FlowFailed                  work of the flow failed and nobody looked at it
+    │   ├── UnpicklableArgument         an input that cannot travel to a worker
+    │   ├── UnpicklableResult           a result that cannot leave its worker
+    │   ├── WorkLost                    the cluster lost a batch and cannot run it again
+    │   └── Cancelled                   the run was cancelled before the work ended
+    ├── ClusterError                look at the cluster
+    │   ├── ClusterUnreachable          nobody answers at the address
+    │   └── NoWorkers                   the cluster has no worker within the time limit
+    └── NotFinished                 wait, or ask with a longer timeout (also a TimeoutError)
+
+Every error pickles with its fields, because errors travel between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "ArgumentError",
+    "Cancelled",
+    "ClusterError",
+    "ClusterUnreachable",
+    "CycleError",
+    "DataflowError",
+    "ExecutionError",
+    "FlowFailed",
+    "FlowValidationError",
+    "HandleError",
+    "MapError",
+    "MapLengthError",
+    "NoWorkers",
+    "NotFinished",
+    "ParameterError",
+    "RemoteError",
+    "TaskDefinitionError",
+    "UnpicklableArgument",
+    "UnpicklableResult",
+    "UpstreamFailed",
+    "UsageError",
+    "WorkLost",
+]
+
+
+class DataflowError(Exception):
+    """Root of all errors that dataflow raises by itself.
+
+    Args:
+        problem: what was wrong, in one sentence.
+        where: the run, node, element or argument path it was found at.
+        fix: what to write or do instead.
+    """
+
+    def __init__(self, problem: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        located = f"{self.where}: {self.problem}" if self.where else self.problem
+        return f"{located}\n  instead: {self.fix}" if self.fix else located
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(cls: type[DataflowError], args: tuple[object, ...], fields: dict[str, object]) -> DataflowError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+class UsageError(DataflowError):
+    """The code that was written has to change."""
+
+
+class TaskDefinitionError(UsageError, TypeError):
+    """What ``@task`` or ``@flow`` was given cannot be one."""
+
+
+class ArgumentError(UsageError, TypeError):
+    """A call with missing, extra or repeated arguments."""
+
+
+class MapError(UsageError, TypeError):
+    """An argument of ``.map`` cannot be iterated, or nothing can."""
+
+
+class MapLengthError(MapError, ValueError):
+    """Iterated arguments of one map have different lengths."""
+
+
+class HandleError(UsageError, TypeError):
+    """A handle or future was used as if it were its value, or where it does not belong."""
+
+
+class CycleError(UsageError, ValueError):
+    """A node waits, over others, for itself."""
+
+
+class ParameterError(UsageError, ValueError):
+    """Flow parameters are missing, unknown or do not fit their annotations."""
+
+
+class FlowValidationError(UsageError, ValueError):
+    """All complaints of a flow at once; ``complaints`` holds each as an error of its own."""
+
+    def __init__(self, flow_name: str, complaints: Sequence[UsageError]) -> None:
+        lines = "\n".join(f"- {complaint}" for complaint in complaints)
+        noun = "complaint" if len(complaints) == 1 else "complaints"
+        super().__init__(f"{len(complaints)} {noun}; nothing was run\n{lines}", where=f"flow {flow_name!r}")
+        self.complaints = tuple(complaints)
+
+
+class ExecutionError(DataflowError):
+    """Work of a run did not succeed."""
+
+
+class UpstreamFailed(ExecutionError):
+    """The element was not run because an input failed; ``__cause__`` is the root cause."""
+
+
+class FlowFailed(ExecutionError):
+    """Submitted work failed and nobody looked at it; ``__cause__`` is the first failure."""
+
+
+class UnpicklableArgument(ExecutionError, TypeError):
+    """An input cannot be pickled, so it cannot travel to a worker process."""
+
+
+class UnpicklableResult(ExecutionError, TypeError):
+    """A result cannot be pickled, so it cannot leave its worker process."""
+
+
+class WorkLost(ExecutionError):
+    """The cluster lost a batch (a worker died in it, or its keys were cancelled by somebody else)."""
+
+
+class Cancelled(ExecutionError):
+    """The run was cancelled before this work ended."""
+
+
+class RemoteError(ExecutionError):
+    """Stands in for a user's exception that cannot be pickled: same name, message and traceback as text."""
+
+
+class ClusterError(DataflowError):
+    """The cluster cannot be used."""
+
+
+class ClusterUnreachable(ClusterError, ConnectionError):
+    """Nobody answers at the cluster's address."""
+
+
+class NoWorkers(ClusterError, TimeoutError):
+    """The cluster had no worker within the time limit."""
+
+
+class NotFinished(DataflowError, TimeoutError):
+    """The work had not ended when the time limit was over."""

@@ -1,0 +1,1 @@
+"""Nodes, edges and how calls become them; knows nothing of Dask and runs nothing."""

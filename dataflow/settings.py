@@ -1,0 +1,48 @@
+"""Settings read once from the environment (``DATAFLOW_…``), with their defaults and units."""
+
+from __future__ import annotations
+
+import functools
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings", "settings"]
+
+
+class Settings(BaseSettings):
+    """All settings; each is also an environment variable in capitals with ``DATAFLOW_`` before it.
+
+    Example:
+        >>> Settings(cluster="threads").cluster
+        'threads'
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DATAFLOW_", frozen=True, extra="ignore")
+
+    cluster: str = ""
+    """Where flows run when nothing else says so: ``inline``, ``threads``, ``local`` or an address. Empty: the current
+    Dask client if there is one, else ``local``."""
+
+    batch_seconds: float = 0.5
+    """How long a batch should take. Batches between 0.2 s and 2 s keep both the overhead and the tail small."""
+
+    send_after_seconds: float = 0.05
+    """How long a submitted task may wait for others to be sent with it while the flow's body is busy."""
+
+    large_argument_bytes: int = 1_000_000
+    """Arguments larger than this travel once per worker under a key of their own."""
+
+    connect_timeout_seconds: float = 10.0
+    """How long to wait for an answer from a cluster's address."""
+
+    workers_timeout_seconds: float | None = None
+    """How long a run waits for a cluster without workers; None waits for ever."""
+
+    async_concurrency: int = 256
+    """How many elements of one batch of ``async def`` tasks are under way at once."""
+
+
+@functools.cache
+def settings() -> Settings:
+    """The settings of this process, read from the environment at first use."""
+    return Settings()
