@@ -1,0 +1,1 @@
+"""Stages become programs, programs and slices become batches, batches become Dask tasks."""

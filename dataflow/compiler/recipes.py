@@ -1,0 +1,101 @@
+"""Recipes: how a worker makes the inputs of a batch from the dependencies that Dask hands it.
+
+A batch has a list of dependencies (columns of earlier batches, objects under keys of their own). A recipe names them by
+position. Recipes are named tuples because a batch of plain nodes carries one per argument and node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+__all__ = ["Batch", "Broken", "Direct", "Each", "Fill", "Gather", "Literal", "Part", "Parts", "Pick", "Values"]
+
+
+class Literal(NamedTuple):
+    """The value itself."""
+
+    value: Any
+
+
+class Direct(NamedTuple):
+    """The dependency at this position, as it is."""
+
+    dependency: int
+
+
+class Broken(NamedTuple):
+    """An input that failed: ``count`` elements that all carry this packed error, with no data moved."""
+
+    state: int
+    error: bytes
+    count: int = 1
+
+
+class Part(NamedTuple):
+    """A slice of a column, opened ``depth`` levels, and of that the elements ``first`` to ``last``."""
+
+    dependency: int
+    start: int
+    stop: int
+    depth: int = 0
+    first: int = 0
+    last: int | None = None
+
+
+class Pick(NamedTuple):
+    """One element; with ``depth``, opened to a list."""
+
+    part: Part | Broken
+    allow_failure: bool = False
+
+
+class Gather(NamedTuple):
+    """The ordered list of all elements of the parts; a failed one makes the whole failed, unless allowed."""
+
+    parts: tuple[Part | Broken, ...]
+    allow_failure: bool = False
+
+
+class Fill(NamedTuple):
+    """A container in which each slot is filled from the recipe of the same position."""
+
+    skeleton: Any
+    recipes: tuple[Any, ...]
+
+
+Recipe = Literal | Direct | Broken | Pick | Gather | Fill
+
+
+class Values(NamedTuple):
+    """A column of literal values (any sequence)."""
+
+    values: Any
+
+
+class Parts(NamedTuple):
+    """A column made of parts, one after the other; exceptions in the place of failed elements if allowed."""
+
+    parts: tuple[Part | Broken, ...]
+    allow_failure: bool = False
+
+
+class Each(NamedTuple):
+    """A column with a recipe for each element."""
+
+    recipes: tuple[Recipe, ...]
+
+
+ColumnRecipe = Values | Parts | Each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a worker is told about one batch, besides its program and its dependencies."""
+
+    number: int
+    count: int
+    broadcasts: tuple[Recipe, ...]
+    columns: tuple[ColumnRecipe, ...]
+    budget_seconds: float | None = None
+    """After this long the batch gives back the elements it has not begun; None runs all of them."""

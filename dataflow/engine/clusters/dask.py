@@ -1,0 +1,305 @@
+"""Dask clusters: the only importer of `distributed` on the client side, and the shell that performs there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import distributed
+from distributed import Client, Future, KilledWorker, LocalCluster
+
+from dataflow.compiler.lower import batch_tasks, program_task
+from dataflow.engine.assemble import Assembled, pickled_batch, pickled_program
+from dataflow.engine.clusters.processes import QuietNanny
+from dataflow.engine.clusters.remote import RunOnWorker, take_part
+from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, ThreadsChanged
+from dataflow.engine.failures import pack_error
+from dataflow.engine.records import BatchRecord, Lane
+from dataflow.engine.report import Report
+from dataflow.engine.shell import Post
+from dataflow.errors import ClusterError, ClusterUnreachable, NoWorkers, WorkLost
+from dataflow.settings import settings
+from dataflow.states import StateType
+
+__all__ = ["DaskCluster", "address_cluster", "current_cluster", "existing_cluster", "local_cluster", "threads_cluster"]
+
+logger = logging.getLogger("dataflow")
+_started: dict[str, DaskCluster] = {}
+_starting = threading.Lock()
+
+
+class DaskCluster:
+    """A Dask cluster, by its client."""
+
+    def __init__(self, client: Client, *, crosses_processes: bool) -> None:
+        self.client = client
+        self.crosses_processes = crosses_processes
+        self.name = str(client.scheduler.address) if client.scheduler is not None else "closed"
+
+    def open_shell(self, run_id: str, post: Post) -> DaskShell:
+        """A shell for one run."""
+        return DaskShell(self, run_id, post)
+
+
+def local_cluster(**options: Any) -> DaskCluster:
+    """Worker processes on this machine; without options one per process of ours, started once and used again."""
+    if options:
+        return DaskCluster(_start_processes(**options), crosses_processes=True)
+    return _once("local", crosses_processes=True)
+
+
+def threads_cluster(**options: Any) -> DaskCluster:
+    """Worker threads in this process; values are not copied."""
+    if options:
+        return DaskCluster(_start_threads(**options), crosses_processes=False)
+    return _once("threads", crosses_processes=False)
+
+
+def _once(kind: str, *, crosses_processes: bool) -> DaskCluster:
+    with _starting:
+        known = _started.get(kind)
+        if known is None or known.client.status != "running":
+            known = _started[kind] = DaskCluster(_STARTERS[kind](), crosses_processes=crosses_processes)
+        return known
+
+
+def _start_processes(**options: Any) -> Client:
+    defaults: dict[str, Any] = {"worker_class": QuietNanny, "dashboard_address": None, "silence_logs": logging.ERROR}
+    return Client(LocalCluster(**{**defaults, **options}), set_as_default=False)
+
+
+def _start_threads(**options: Any) -> Client:
+    defaults: dict[str, Any] = {"processes": False, "dashboard_address": None, "silence_logs": logging.ERROR}
+    return Client(LocalCluster(**{**defaults, **options}), set_as_default=False)
+
+
+_STARTERS = {"local": _start_processes, "threads": _start_threads}
+
+
+def address_cluster(*, address: str) -> DaskCluster:
+    """The cluster whose scheduler listens at an address; the connection is kept for later runs."""
+    with _starting:
+        known = _started.get(address)
+        if known is None or known.client.status != "running":
+            known = _started[address] = DaskCluster(_connect(address), crosses_processes=True)
+        return known
+
+
+def _connect(address: str) -> Client:
+    seconds = settings().connect_timeout_seconds
+    try:
+        return Client(address, timeout=seconds, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ClusterUnreachable(
+            f"no Dask scheduler answered within {seconds:g} s ({type(error).__name__}: {error})",
+            where=f"cluster={address!r}",
+            fix="check the address and that the scheduler runs (`dask scheduler`), or leave cluster= out to run locally",
+        ) from error
+
+
+def existing_cluster(*, client_or_cluster: Any) -> DaskCluster:
+    """The cluster of a client or cluster object that user code made."""
+    if isinstance(client_or_cluster, DaskCluster):
+        return client_or_cluster
+    if isinstance(client_or_cluster, Client):
+        client = client_or_cluster
+    elif hasattr(client_or_cluster, "scheduler_address"):
+        client = Client(client_or_cluster, set_as_default=False)
+    else:
+        raise ClusterError(
+            f"{type(client_or_cluster).__name__} is not a cluster",
+            where=f"cluster={client_or_cluster!r:.60}",
+            fix='pass "inline", "threads", "local", an address, a distributed.Client or a Dask cluster object',
+        )
+    if client.asynchronous:
+        raise ClusterError(
+            "the client is asynchronous",
+            where=f"cluster={client!r:.60}",
+            fix="pass its address (client.scheduler.address): dataflow keeps a connection of its own",
+        )
+    return DaskCluster(client, crosses_processes=not str(client.scheduler.address).startswith("inproc"))
+
+
+def current_cluster() -> DaskCluster:
+    """The cluster of the current Dask client (of a notebook, say), or the local one if there is none."""
+    try:
+        client = distributed.get_client()
+    except ValueError:
+        return local_cluster()
+    return existing_cluster(client_or_cluster=client.scheduler.address if client.asynchronous else client)
+
+
+class DaskShell:
+    """Performs the instructions of one run on a Dask cluster."""
+
+    threaded = True
+
+    def __init__(self, cluster: DaskCluster, run_id: str, post: Post) -> None:
+        self._client = cluster.client
+        self._crosses_processes = cluster.crosses_processes
+        self._post = post
+        self._prefix = f"dataflow-{run_id}"
+        self._futures: dict[str, Future] = {}
+        self._objects: dict[int, tuple[str, Any]] = {}
+        self._programs: dict[Lane, str] = {}
+        self._threads = 0
+        self._waiting_since: float | None = None
+        self._run = RunOnWorker(
+            self._prefix,
+            crosses_processes=cluster.crosses_processes,
+            async_concurrency=settings().async_concurrency,
+        )
+        self._client.subscribe_topic(self._prefix, self._on_event)
+        self.tend()
+
+    def threads(self) -> int:
+        """Worker threads when last looked."""
+        return self._threads
+
+    def tend(self) -> None:
+        """Look how many worker threads there are; say so, and give up in time, if there are none."""
+        threads = sum(self._client.nthreads().values())
+        if threads != self._threads:
+            self._threads = threads
+            self._post(ThreadsChanged(threads))
+        if threads:
+            self._waiting_since = None
+        else:
+            self._wait_for_workers()
+
+    def _wait_for_workers(self) -> None:
+        now, limit = time.monotonic(), settings().workers_timeout_seconds
+        if self._waiting_since is None:
+            self._waiting_since = now
+            patience = f"for up to {limit:g} s" if limit is not None else "until one comes"
+            logger.warning("the cluster at %s has no workers; waiting %s", self._client.scheduler.address, patience)
+        if limit is not None and now - self._waiting_since >= limit:
+            error = NoWorkers(
+                f"the cluster had no workers for {limit:g} s",
+                where=str(self._client.scheduler.address),
+                fix="start workers (`dask worker ADDRESS`, cluster.scale(n)), or raise DATAFLOW_WORKERS_TIMEOUT_SECONDS",
+            )
+            self._post(CancelAsked(pack_error(error)))
+
+    def _on_event(self, event: tuple[float, Any]) -> None:
+        self._post(BatchReported(Report.from_wire(event[1])))
+
+    def key_of(self, value: Any, is_collection: bool) -> str:
+        """Put a large object, or a Dask collection's graph, onto the cluster once."""
+        known = self._objects.get(id(value))
+        if known is None:
+            known = self._objects[id(value)] = (self._put(value, is_collection), value)
+        return known[0]
+
+    def _put(self, value: Any, is_collection: bool) -> str:
+        if is_collection:
+            future = self._client.compute(value)
+        else:
+            future = self._client.scatter(value, hash=False, direct=True)
+            logger.info("a large argument (%s) travels under the key %s", type(value).__name__, future.key)
+        self._futures[future.key] = future
+        return str(future.key)
+
+    def submit(self, batches: Sequence[Assembled]) -> None:
+        """Send batches as one graph per level, deepest first."""
+        by_level: dict[int, dict[str, Any]] = {}
+        wanted: dict[str, BatchRecord | None] = {}
+        for assembled in batches:
+            graph = by_level.setdefault(assembled.record.lane.level, {})
+            wanted.update(self._lower(assembled, graph))
+        for level in sorted(by_level, reverse=True):
+            graph = by_level[level]
+            keys = [key for key in wanted if key in graph]
+            if keys:
+                self._remember(self._client.get(graph, keys, sync=False, priority=level), wanted)
+
+    def _lower(self, assembled: Assembled, graph: dict[str, Any]) -> dict[str, BatchRecord | None]:
+        """Add the tasks of a batch to a graph; gives the keys to hold, with the batch to blame if one is lost."""
+        record = assembled.record
+        wanted: dict[str, BatchRecord | None] = {}
+        program_key = self._programs.get(record.lane)
+        if program_key is None:
+            data = pickled_program(record.lane.program)
+            if isinstance(data, Exception):
+                self._refuse(record, None, data)
+                return {}
+            program_key = self._programs[record.lane] = f"program-{self._prefix}-{record.lane.number}"
+            graph.update(program_task(program_key, data))
+            wanted[program_key] = None
+        payload = pickled_batch(assembled)
+        if isinstance(payload, tuple):
+            self._refuse(record, *payload)
+            return wanted
+        told = payload if len(payload) < settings().large_argument_bytes else self._put(payload, False)
+        output_keys = record.output_keys()
+        graph.update(batch_tasks(record.key, self._run, program_key, told, assembled.keys, output_keys))
+        wanted.update(dict.fromkeys(output_keys or [record.key], record))
+        return wanted
+
+    def _refuse(self, record: BatchRecord, element: int | None, error: Exception) -> None:
+        packed = pack_error(error)
+        self._post(BatchLost(record.number, packed, again=False, state=StateType.FAILED, element=element))
+
+    def _remember(self, futures: Sequence[Future], wanted: dict[str, BatchRecord | None]) -> None:
+        for future in futures:
+            self._futures[future.key] = future
+            record = wanted[future.key]
+            if record is not None:
+                future.add_done_callback(lambda done, number=record.number: self._on_done(done, number))
+
+    def _on_done(self, future: Future, number: int) -> None:
+        """A key has ended; only a bad end is news here, since a good one was reported before."""
+        if future.status == "error":
+            error = future.exception()
+            killed = isinstance(error, KilledWorker)
+            packed = pack_error(_killed(error) if killed else error)
+            state = StateType.CRASHED if killed else StateType.FAILED
+            self._post(BatchLost(number, packed, again=killed, state=state))
+        elif future.status in ("cancelled", "lost"):
+            error = WorkLost("the cluster dropped this work", where=future.key, fix="run the flow again")
+            self._post(BatchLost(number, pack_error(error), again=True, state=StateType.CRASHED))
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Drop columns."""
+        for key in keys:
+            future = self._futures.pop(key, None)
+            if future is not None:
+                future.release()
+
+    def cancel(self, batches: Sequence[BatchRecord]) -> None:
+        """Take batches off the cluster; what is running now ends by itself and is dropped."""
+        keys = [key for record in batches for key in (record.output_keys() or [record.key])]
+        futures = [future for key in keys if (future := self._futures.pop(key, None)) is not None]
+        if futures and self._client.status == "running":
+            self._client.cancel(futures, asynchronous=False)
+
+    def fetch(self, keys: Sequence[str]) -> list[Any]:
+        """The columns with these keys."""
+        return self._client.gather([self._futures[key] for key in keys])  # type: ignore[no-any-return]
+
+    def fetch_part(self, key: str, start: int, stop: int) -> list[Any]:
+        """Some values of a column, taken on the worker that has it."""
+        return self._client.submit(take_part, self._futures[key], start, stop, pure=False).result()  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Drop all keys of this run."""
+        if self._client.status != "running":
+            return
+        with contextlib.suppress(ValueError):  # the topic is unknown if the client has reconnected
+            self._client.unsubscribe_topic(self._prefix)
+        self.release(list(self._futures))
+        self._objects.clear()
+
+
+def _killed(error: BaseException | None) -> WorkLost:
+    lost = WorkLost(
+        f"the worker died each time it ran this ({error})",
+        fix="look for a segmentation fault, an exit, or memory over the worker's limit in this task",
+    )
+    lost.__cause__ = error
+    return lost
+

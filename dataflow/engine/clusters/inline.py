@@ -1,0 +1,89 @@
+"""The inline cluster: batches run in the calling thread, one after the other, for debugging and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dataflow.engine.assemble import Assembled
+from dataflow.engine.events import BatchReported
+from dataflow.engine.records import BatchRecord
+from dataflow.engine.shell import Post
+from dataflow.engine.worker import WorkerContext, run_batch
+from dataflow.settings import settings
+
+__all__ = ["InlineCluster", "inline_cluster"]
+
+
+class InlineCluster:
+    """One thread: the caller's. A breakpoint or debugger stops in the user's code."""
+
+    name = "inline"
+
+    def open_shell(self, run_id: str, post: Post) -> InlineShell:
+        """A shell for one run."""
+        return InlineShell(post)
+
+
+def inline_cluster() -> InlineCluster:
+    """The inline cluster."""
+    return InlineCluster()
+
+
+class InlineShell:
+    """Performs instructions in the calling thread; columns stand in a dict."""
+
+    threaded = False
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._columns: dict[str, Any] = {}
+        self._context = WorkerContext(
+            name="inline",
+            crosses_processes=False,
+            passing=(KeyboardInterrupt,),
+            async_concurrency=settings().async_concurrency,
+        )
+
+    def threads(self) -> int:
+        """The caller's."""
+        return 1
+
+    def key_of(self, value: Any, is_collection: bool) -> str:
+        """Objects stand here as they are; a Dask collection is computed in this thread."""
+        key = f"object-{id(value)}"
+        if key not in self._columns:
+            self._columns[key] = value.compute(scheduler="synchronous") if is_collection else value
+        return key
+
+    def submit(self, batches: Sequence[Assembled]) -> None:
+        """Run batches, each to its end."""
+        for assembled in batches:
+            record = assembled.record
+            dependencies = [self._columns[key] for key in assembled.keys]
+            report, outputs = run_batch(record.lane.program, assembled.batch, dependencies, self._context)
+            self._columns.update(zip(record.output_keys(), outputs, strict=True))
+            self._post(BatchReported(report))
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Drop columns."""
+        for key in keys:
+            self._columns.pop(key, None)
+
+    def cancel(self, batches: Sequence[BatchRecord]) -> None:
+        """Nothing runs beside the caller, so there is nothing to stop."""
+
+    def fetch(self, keys: Sequence[str]) -> list[Any]:
+        """The columns with these keys."""
+        return [self._columns[key] for key in keys]
+
+    def fetch_part(self, key: str, start: int, stop: int) -> list[Any]:
+        """Some values of a column."""
+        return self._columns[key].values[start:stop]  # type: ignore[no-any-return]
+
+    def tend(self) -> None:
+        """There is nothing to look after."""
+
+    def close(self) -> None:
+        """Drop everything."""
+        self._columns.clear()

@@ -1,0 +1,69 @@
+"""What runs on a Dask worker: one batch, its report sent ahead of its values."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from distributed import get_worker
+
+from dataflow.compiler.lower import Shipped
+from dataflow.compiler.recipes import Batch
+from dataflow.engine.columns import Column
+from dataflow.engine.failures import pack_error
+from dataflow.engine.report import Report
+from dataflow.engine.worker import WorkerContext, run_batch
+
+__all__ = ["RunOnWorker", "take_part"]
+
+
+class RunOnWorker:
+    """The function of every batch task of a run; holds what is the same for all of them.
+
+    Args:
+        topic: where reports go.
+        crosses_processes: whether results may leave this process.
+        async_concurrency: elements of one batch of async tasks that run at once.
+    """
+
+    __slots__ = ("async_concurrency", "crosses_processes", "topic")
+
+    def __init__(self, topic: str, *, crosses_processes: bool, async_concurrency: int) -> None:
+        self.topic = topic
+        self.crosses_processes = crosses_processes
+        self.async_concurrency = async_concurrency
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (self.topic, self.crosses_processes, self.async_concurrency))
+
+    def __call__(self, program: Shipped, payload: Any, *dependencies: Any) -> Any:
+        """Run a batch and send its report (first) and its columns (as the result)."""
+        worker = get_worker()
+        batch: Batch = pickle.loads(payload)
+        context = WorkerContext(
+            name=str(worker.name),
+            crosses_processes=self.crosses_processes,
+            async_concurrency=self.async_concurrency,
+        )
+        try:
+            loaded = program.load(pickle.loads)
+            report, outputs = run_batch(loaded, batch, dependencies, context)
+        except Exception as error:  # boundary: what cannot even be begun here must be told, or the run would hang
+            report, outputs = _crashed(batch, error, context), ()
+        worker.log_event(self.topic, report.to_wire())
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _rebuild(topic: str, crosses_processes: bool, async_concurrency: int) -> RunOnWorker:
+    return RunOnWorker(topic, crosses_processes=crosses_processes, async_concurrency=async_concurrency)
+
+
+def _crashed(batch: Batch, error: Exception, context: WorkerContext) -> Report:
+    return Report(
+        batch=batch.number, count=0, started=0.0, seconds=0.0, steps=(), worker=context.name, crashed=pack_error(error)
+    )
+
+
+def take_part(column: Column, start: int, stop: int) -> list[Any]:
+    """Some values of a column."""
+    return column.values[start:stop]

@@ -1,0 +1,88 @@
+"""Columns: the values of a slice of elements as one object, with failures in the places that have no value."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from dataflow.engine.failures import Failure, pack_error
+from dataflow.errors import MapError
+from dataflow.graph.habits import is_sequence
+from dataflow.states import StateType
+
+__all__ = ["Column", "open_levels", "size_of"]
+
+SIZE_SAMPLE = 64
+
+
+class Column:
+    """Values of consecutive elements.
+
+    A class of its own, because Dask walks bare lists item by item when they travel; and with an honest size, because
+    Dask decides by it what to spill and where to run.
+    """
+
+    __slots__ = ("failed", "size_bytes", "values")
+
+    def __init__(self, values: list[Any], *, failed: bool = False) -> None:
+        self.values = values
+        self.failed = failed
+        """Whether some of the values are failures."""
+        self.size_bytes = size_of(values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __sizeof__(self) -> int:
+        return self.size_bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (self.values, self.failed))
+
+    def __repr__(self) -> str:
+        return f"<Column of {len(self.values)} values, {self.size_bytes:,} bytes>"
+
+
+def _rebuild(values: list[Any], failed: bool) -> Column:
+    return Column(values, failed=failed)
+
+
+def size_of(values: Sequence[Any]) -> int:
+    """Size in bytes of a list with its values, from a sample of them."""
+    if not values:
+        return 64
+    step = max(1, len(values) // SIZE_SAMPLE)
+    sample = values[::step]
+    each = sum(map(_size_of_one, sample)) / len(sample)
+    return int(64 + len(values) * (8 + each))
+
+
+def _size_of_one(value: Any) -> int:
+    size = getattr(value, "nbytes", None)
+    return size if isinstance(size, int) else sys.getsizeof(value, 64)
+
+
+def open_levels(values: Iterable[Any], depth: int, whose: str) -> Iterable[Any]:
+    """Take away ``depth`` levels of nesting; a failure, or a value that is no sequence, stays one (failed) element."""
+    for _ in range(depth):
+        values = _open(values, whose)
+    return values
+
+
+def _open(values: Iterable[Any], whose: str) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, Failure):
+            yield value
+        elif is_sequence(value):
+            yield from value
+        else:
+            yield Failure(StateType.FAILED, pack_error(_not_iterable(value, whose)))
+
+
+def _not_iterable(value: Any, whose: str) -> MapError:
+    return MapError(
+        f"a map cannot iterate over {type(value).__name__} {value!r:.60}",
+        where=f"the result of {whose}",
+        fix="return a list, or pass the value whole with unmapped(...)",
+    )

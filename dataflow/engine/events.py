@@ -1,0 +1,126 @@
+"""Events that go into the machine and instructions that come out: frozen values, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dataflow.compiler.program import Compiled
+from dataflow.engine.report import Report
+from dataflow.graph.nodes import Node
+from dataflow.graph.stages import Stage
+
+if TYPE_CHECKING:
+    from dataflow.engine.records import BatchRecord, StageRecord
+
+__all__ = [
+    "BatchLost",
+    "BatchReported",
+    "CancelAsked",
+    "CancelKeys",
+    "Event",
+    "HoldersGone",
+    "Instruction",
+    "ItemsPulled",
+    "Pull",
+    "Release",
+    "StagesAdded",
+    "Submit",
+    "ThreadsChanged",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StagesAdded:
+    """Stages to run, each after the stages it uses, and the nodes whose values must be kept to the end."""
+
+    stages: tuple[tuple[Stage, Compiled], ...]
+    kept: frozenset[Node] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReported:
+    """A worker ended a batch."""
+
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLost:
+    """A batch will not report: the cluster lost it, or it could not be sent.
+
+    ``again`` says whether to try it again; ``error`` is packed.
+    """
+
+    batch: int
+    error: bytes
+    again: bool
+    state: int
+    element: int | None = None
+    """The one element (offset in the batch) that is to blame, if it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsPulled:
+    """A generator gave items; ``exhausted`` says that there are no more, ``error`` that it raised."""
+
+    stage: StageRecord
+    count: int
+    exhausted: bool
+    error: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadsChanged:
+    """The cluster has this many worker threads now."""
+
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldersGone:
+    """User code dropped its last future of this node."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """Everything that has not ended is to be cancelled."""
+
+    error: bytes
+
+
+Event = StagesAdded | BatchReported | BatchLost | ItemsPulled | ThreadsChanged | HoldersGone | CancelAsked
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Send a batch."""
+
+    batch: BatchRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Take this many items from the generator of a stage."""
+
+    stage: StageRecord
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Drop a column; nobody needs it any more."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelKeys:
+    """Cancel batches that were sent."""
+
+    batches: tuple[BatchRecord, ...]
+
+
+Instruction = Submit | Pull | Release | CancelKeys

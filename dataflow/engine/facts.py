@@ -1,0 +1,172 @@
+"""Facts of a run: what is known of each node, folded from reports into segments; read by everybody, written by the machine."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dataflow.engine.intervals import IntervalSet
+from dataflow.engine.report import Report
+from dataflow.graph.nodes import Input, Node
+from dataflow.states import UNSUCCESSFUL, StateType
+
+__all__ = ["NodeFacts", "Segment"]
+
+
+class Segment(NamedTuple):
+    """Elements of a node that ended together: where their values are and where it is written what became of them."""
+
+    start: int
+    stop: int
+    key: str | None
+    """Key of the column that holds the values; None if there are none."""
+    offset: int
+    """Position of the first of these elements in the column and in the report."""
+    report: Report | None
+    """None if they were never sent; then ``state`` and ``error`` hold for all of them."""
+    step: int
+    state: int = 0
+    error: bytes | None = None
+
+    def state_of(self, index: int) -> int:
+        """`StateType` number of an element."""
+        if self.report is None:
+            return self.state
+        return self.report.steps[self.step].state(self.offset + index - self.start)
+
+    def error_of(self, index: int) -> bytes | None:
+        """Packed exception of an element, if it has one."""
+        if self.report is None:
+            return self.error
+        return self.report.steps[self.step].errors.get(self.offset + index - self.start)
+
+    def count(self, state: int) -> int:
+        """How many of these elements are in a state."""
+        if self.report is None:
+            return self.stop - self.start if self.state == state else 0
+        end = self.offset + self.stop - self.start
+        return self.report.steps[self.step].count(state, self.offset, end)
+
+    def all_completed(self) -> bool:
+        """Whether every one of these elements has a value."""
+        return self.count(StateType.COMPLETED) == self.stop - self.start
+
+
+class NodeFacts:
+    """What is known of one node of a run."""
+
+    __slots__ = (
+        "arrivals", "counts", "done", "length", "level", "looked_at", "node", "pending_consumers",
+        "released", "size_bytes", "_segments", "_sorted",
+    )  # fmt: skip
+
+    def __init__(self, node: Node, level: int) -> None:
+        self.node = node
+        self.level = level
+        """Barriers before this node in the whole run; deeper work goes first."""
+        self.length: int | None = 1 if node.space is None else node.space.length
+        """Number of elements, None while unknown."""
+        self.done = 0
+        """Number of elements that have ended."""
+        self.counts: dict[int, int] = {}
+        """Number of elements by `StateType` number; ended elements only."""
+        self.arrivals: list[Segment] = []
+        """Segments in the order in which they ended."""
+        self._segments: list[Segment] = []
+        self._sorted = True
+        self.pending_consumers = 0
+        """Stages that use this node and have not ended."""
+        self.released = False
+        """Whether the values were dropped."""
+        self.looked_at = False
+        """Whether somebody asked for a result or state, so that a failure is not silent."""
+        self.size_bytes = 0
+        """Bytes of all values that left a batch."""
+
+    def add(self, segment: Segment) -> None:
+        """Fold in elements that have ended."""
+        self.arrivals.append(segment)
+        self._sorted = False
+        self.done += segment.stop - segment.start
+        for state in StateType if not segment.all_completed() else (StateType.COMPLETED,):
+            number = segment.count(state)
+            if number:
+                self.counts[state] = self.counts.get(state, 0) + number
+
+    @property
+    def segments(self) -> list[Segment]:
+        """Segments by index."""
+        if not self._sorted:
+            self._segments = sorted(self.arrivals, key=lambda segment: segment.start)
+            self._sorted = True
+        return self._segments
+
+    @property
+    def ended(self) -> bool:
+        """Whether every element has ended."""
+        return self.done == self.length
+
+    @property
+    def unsuccessful(self) -> int:
+        """Number of elements that ended without a value."""
+        return sum(self.counts.get(state, 0) for state in UNSUCCESSFUL)
+
+    def segment_at(self, index: int) -> Segment | None:
+        """The segment that an element is in, None if the element has not ended."""
+        segments = self.segments
+        position = bisect_right(segments, index, key=lambda segment: segment.start) - 1
+        if position < 0 or index >= segments[position].stop:
+            return None
+        return segments[position]
+
+    def overlapping(self, start: int, stop: int) -> Iterator[tuple[Segment, int, int]]:
+        """Segments that hold elements from start to stop, each with the part that is meant."""
+        segments = self.segments
+        position = max(0, bisect_right(segments, start, key=lambda segment: segment.start) - 1)
+        while position < len(segments) and segments[position].start < stop:
+            segment = segments[position]
+            low, high = max(start, segment.start), min(stop, segment.stop)
+            if low < high:
+                yield segment, low, high
+            position += 1
+
+    def ended_indices(self) -> IntervalSet:
+        """Which elements have ended."""
+        found = IntervalSet()
+        for segment in self.segments:
+            found.add(segment.start, segment.stop)
+        return found
+
+    def state_type(self) -> StateType:
+        """The state of the node as a whole."""
+        if not self.ended:
+            return StateType.RUNNING if self.done else StateType.PENDING
+        for state in (StateType.FAILED, StateType.CRASHED, StateType.UPSTREAM_FAILED, StateType.CANCELLED):
+            if self.counts.get(state):
+                return StateType.FAILED if state is StateType.CRASHED and self.node.space is not None else state
+        return StateType.COMPLETED
+
+    def first_failure(self) -> tuple[int, Segment] | None:
+        """Index and segment of the first element that ended without a value and has an error."""
+        if not self.unsuccessful:
+            return None
+        for segment in self.segments:
+            if segment.all_completed():
+                continue
+            for index in range(segment.start, segment.stop):
+                if segment.state_of(index) != StateType.COMPLETED:
+                    return index, segment
+        return None
+
+    def failure_of(self, used: Input) -> tuple[int, bytes | None] | None:
+        """State and packed error that make this use of the node a failed input; None if it is whole."""
+        if used.allow_failure:
+            return None
+        if isinstance(used.index, int):
+            segment = self.segment_at(used.index)
+            if segment is None or segment.state_of(used.index) == StateType.COMPLETED:
+                return None
+            return segment.state_of(used.index), segment.error_of(used.index)
+        found = self.first_failure()
+        return None if found is None else (found[1].state_of(found[0]), found[1].error_of(found[0]))

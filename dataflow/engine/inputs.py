@@ -1,0 +1,121 @@
+"""Inputs of a batch on its worker: recipes and dependencies become values, columns and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from dataflow.compiler.recipes import Broken, Direct, Each, Fill, Gather, Literal, Part, Parts, Pick, Values
+from dataflow.engine.columns import Column, open_levels
+from dataflow.engine.failures import Failure, exception_of
+from dataflow.graph.containers import fill
+
+__all__ = ["resolve", "resolve_column"]
+
+Dependencies = Sequence[Any]
+
+
+def resolve(recipe: Any, dependencies: Dependencies) -> Any:
+    """The value of a recipe, or a `Failure`."""
+    return _RESOLVERS[type(recipe)](recipe, dependencies)
+
+
+def resolve_column(recipe: Any, dependencies: Dependencies) -> tuple[Sequence[Any], bool]:
+    """The values of a column, and whether some of them may be failures."""
+    return _COLUMN_RESOLVERS[type(recipe)](recipe, dependencies)
+
+
+def _literal(recipe: Literal, dependencies: Dependencies) -> Any:
+    return recipe.value
+
+
+def _direct(recipe: Direct, dependencies: Dependencies) -> Any:
+    return dependencies[recipe.dependency]
+
+
+def _broken(recipe: Broken, dependencies: Dependencies) -> Failure:
+    return Failure(recipe.state, recipe.error)
+
+
+def _pick(recipe: Pick, dependencies: Dependencies) -> Any:
+    part = recipe.part
+    if isinstance(part, Part) and part.depth:
+        return _gather(Gather((part,), recipe.allow_failure), dependencies)
+    value = Failure(part.state, part.error) if isinstance(part, Broken) else _single(part, dependencies)
+    if recipe.allow_failure and isinstance(value, Failure):
+        return exception_of(value)
+    return value
+
+
+def _single(part: Part, dependencies: Dependencies) -> Any:
+    column: Column = dependencies[part.dependency]
+    return column.values[part.start]
+
+
+def _gather(recipe: Gather, dependencies: Dependencies) -> Any:
+    values, may_fail = _join(recipe.parts, dependencies)
+    if not may_fail:
+        return values
+    if recipe.allow_failure:
+        return _with_exceptions(values)
+    return next((value for value in values if isinstance(value, Failure)), values)
+
+
+def _fill(recipe: Fill, dependencies: Dependencies) -> Any:
+    values = [resolve(inner, dependencies) for inner in recipe.recipes]
+    broken = next((value for value in values if isinstance(value, Failure)), None)
+    return fill(recipe.skeleton, values) if broken is None else broken
+
+
+def _values(recipe: Values, dependencies: Dependencies) -> tuple[Sequence[Any], bool]:
+    return recipe.values, False
+
+
+def _parts(recipe: Parts, dependencies: Dependencies) -> tuple[Sequence[Any], bool]:
+    values, may_fail = _join(recipe.parts, dependencies)
+    if may_fail and recipe.allow_failure:
+        return _with_exceptions(values), False
+    return values, may_fail
+
+
+def _each(recipe: Each, dependencies: Dependencies) -> tuple[Sequence[Any], bool]:
+    values = [resolve(inner, dependencies) for inner in recipe.recipes]
+    return values, any(type(value) is Failure for value in values)
+
+
+def _join(parts: Sequence[Part | Broken], dependencies: Dependencies) -> tuple[list[Any], bool]:
+    pieces = [_piece(part, dependencies) for part in parts]
+    values = pieces[0][0] if len(pieces) == 1 else list(chain.from_iterable(values for values, _ in pieces))
+    return values, any(may_fail for _, may_fail in pieces)
+
+
+def _piece(part: Part | Broken, dependencies: Dependencies) -> tuple[list[Any], bool]:
+    if isinstance(part, Broken):
+        return [Failure(part.state, part.error)] * part.count, True
+    column: Column = dependencies[part.dependency]
+    values = column.values if part.stop - part.start == len(column) else column.values[part.start : part.stop]
+    if not part.depth:
+        return values, column.failed
+    opened = open_levels(values, part.depth, "an input")
+    found = list(opened if part.last is None else islice(opened, part.first, part.last))
+    return found, any(type(value) is Failure for value in found)
+
+
+def _with_exceptions(values: Sequence[Any]) -> list[Any]:
+    return [exception_of(value) if isinstance(value, Failure) else value for value in values]
+
+
+_RESOLVERS: dict[type, Callable[[Any, Dependencies], Any]] = {
+    Literal: _literal,
+    Direct: _direct,
+    Broken: _broken,
+    Pick: _pick,
+    Gather: _gather,
+    Fill: _fill,
+}
+_COLUMN_RESOLVERS: dict[type, Callable[[Any, Dependencies], tuple[Sequence[Any], bool]]] = {
+    Values: _values,
+    Parts: _parts,
+    Each: _each,
+}

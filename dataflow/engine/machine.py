@@ -1,0 +1,593 @@
+"""The machine: decides what runs next. Events in, instructions out; it reads no clock and does no input or output.
+
+A stage waits until everything that all its elements need has ended, then its elements become ready one by one (or in
+long runs) as the elements they are made from end. Ready elements queue in lanes. Whenever the cluster has room, the
+machine cuts a batch from the deepest lane, so that pipelines are drained before new work is begun.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from operator import attrgetter
+from typing import Any
+
+from dataflow.compiler.batches import BATCH_OVERHEAD_SECONDS, batch_size, budget_seconds, may_send
+from dataflow.compiler.program import Compiled, Program, Step
+from dataflow.engine.events import (
+    BatchLost,
+    BatchReported,
+    CancelAsked,
+    CancelKeys,
+    Event,
+    HoldersGone,
+    Instruction,
+    ItemsPulled,
+    Pull,
+    Release,
+    StagesAdded,
+    Submit,
+    ThreadsChanged,
+)
+from dataflow.engine.facts import NodeFacts, Segment
+from dataflow.engine.failures import pack_error
+from dataflow.engine.records import BatchRecord, Explosion, Lane, Opened, Source, Span, StageRecord, Waiter
+from dataflow.engine.report import Report
+from dataflow.engine.wiring import Wiring, all_doomed, failed_inputs
+from dataflow.errors import MapLengthError
+from dataflow.graph.nodes import Node
+from dataflow.graph.stages import Stage
+from dataflow.states import StateType
+
+__all__ = ["Machine"]
+
+LARGEST_BATCH = 1_000_000
+LARGEST_PULLED_BATCH = 50_000
+ITEMS_AHEAD = 4
+"""Items of a generator that are taken ahead, in batches per worker thread."""
+MOST_LOSSES = 3
+PIECES_OF_A_LOST_BATCH = 8
+
+
+class Machine:
+    """Decides, for one run, which elements run when.
+
+    Args:
+        run_id: prefix of the keys it gives out.
+        threads: worker threads of the cluster.
+        batch_seconds: how long a batch should take.
+        async_concurrency: how many elements of one batch of async tasks run at once.
+    """
+
+    def __init__(self, *, run_id: str, threads: int, batch_seconds: float, async_concurrency: int) -> None:
+        self.wiring = Wiring()
+        self.in_flight: dict[int, BatchRecord] = {}
+        self.cancelled: bytes | None = None
+        self.batches_sent = 0
+        self.log: list[tuple[NodeFacts, Segment]] = []
+        """What ended, in order."""
+        self._run_id = run_id
+        self._threads = max(1, threads)
+        self._batch_seconds = batch_seconds
+        self._async_concurrency = async_concurrency
+        self._numbers = count()
+        self._lanes: dict[object, Lane] = {}
+        self._measures: deque[tuple[Explosion, Segment]] = deque()
+        self._measuring: dict[int, tuple[Explosion, Segment]] = {}
+        self._pulling: list[StageRecord] = []
+        self._in_flight_seconds = 0.0
+        self._kept: set[NodeFacts] = set()
+        self._users_of_key: dict[str, int] = {}
+        self._agenda: deque[Callable[[], None]] = deque()
+        self._instructions: list[Instruction] = []
+
+    @property
+    def facts(self) -> dict[Node, NodeFacts]:
+        """What is known of each node."""
+        return self.wiring.facts
+
+    def handle(self, event: Event) -> list[Instruction]:
+        """Take in one event.
+
+        Returns:
+            What is to be done about it, in order.
+        """
+        _HANDLERS[type(event)](self, event)
+        while self._agenda:
+            self._agenda.popleft()()
+        if self.cancelled is None:
+            self._dispatch()
+        instructions, self._instructions = self._instructions, []
+        return instructions
+
+    # Adding stages
+
+    def _on_stages_added(self, event: StagesAdded) -> None:
+        for stage, compiled in event.stages:
+            self._add_stage(stage, compiled)
+        self._kept.update(self.facts[node] for node in event.kept)
+        if self.cancelled is not None:
+            self._cancel_rest(self.cancelled)
+
+    def _add_stage(self, stage: Stage, compiled: Compiled) -> None:
+        facts = self.facts
+        upstream = [used.node for node in stage.nodes for used in node.inputs()]
+        level = 1 + max((facts[node].level for node in upstream if node in facts), default=-1)
+        own = [facts.setdefault(node, NodeFacts(node, level)) for node in stage.nodes]
+        record = StageRecord(
+            compiled=compiled,
+            facts=own,
+            plain=stage.space is None,
+            strict=all(node.strict for node in stage.nodes),
+            lane=self._lane(compiled, stage, level),
+        )
+        self.wiring.stage_of.update(dict.fromkeys(stage.nodes, record))
+        late = self.wiring.wire(record)
+        if record.plain:
+            record.length = 1
+            if record.active:
+                self._activate(record)
+            return
+        if record.generator:
+            self._pulling.append(record)
+            record.lane.most = LARGEST_PULLED_BATCH
+        for explosion in late:
+            for segment in explosion.facts.arrivals:
+                self._open(explosion, segment, None)
+        self._settle_length(record)
+        if record.active:
+            self._activate(record)
+
+    def _lane(self, compiled: Compiled, stage: Stage, level: int) -> Lane:
+        lane = self._lanes.get(compiled.key)
+        if lane is None:
+            size = stage.nodes[0].task.batch_size
+            most = 1 if compiled.program.measures and stage.space is None else LARGEST_BATCH
+            lane = self._lanes[compiled.key] = Lane(compiled.program, len(self._lanes), size, most)
+        lane.level = max(lane.level, level)
+        return lane
+
+    # Waiting and becoming ready
+
+    def _fire(self, waiter: Waiter) -> None:
+        waiter.remaining -= 1
+        if waiter.remaining:
+            return
+        if waiter.source is not None and waiter.element is not None:
+            self._arrive(waiter.stage, waiter.source, waiter.element, waiter.element + 1)
+        else:
+            waiter.stage.active = True
+            self._activate(waiter.stage)
+
+    def _activate(self, stage: StageRecord) -> None:
+        """Everything all its elements wait for has ended: queue what is there, or fail it all."""
+        broken = failed_inputs(stage, self.facts)
+        if broken and all_doomed(stage, broken):
+            stage.doomed = next(iter(broken.values()))
+        if stage.plain:
+            self._queue(stage, 0, 1)
+            return
+        if self._lengths_differ(stage):
+            return
+        for start, stop in _common(stage.sources, 0, None):
+            self._queue(stage, start, stop)
+
+    def _arrive(self, stage: StageRecord, source: Source, start: int, stop: int) -> None:
+        """Elements of one source have ended; those that all other sources have too become ready."""
+        source.available.add(start, stop)
+        if not stage.active:
+            return
+        others = [other for other in stage.sources if other is not source]
+        for low, high in _common(others, start, stop):
+            self._queue(stage, low, high)
+
+    def _queue(self, stage: StageRecord, start: int, stop: int) -> None:
+        if stage.length is not None:
+            stop = min(stop, stage.length)
+        if stop <= start:
+            return
+        if stage.doomed is not None:
+            self._end_unsent(stage, start, stop, StateType.UPSTREAM_FAILED, stage.doomed[1])
+        else:
+            stage.lane.push(Span(stage, start, stop))
+
+    def _lengths_differ(self, stage: StageRecord) -> bool:
+        """End a stage whose iterated arguments turned out, at run time, to have different lengths."""
+        lengths = {source.length for source in stage.sources}
+        if not stage.strict or len(lengths) < 2 or None in lengths:
+            return False
+        broken = next((f.first_failure() for f in stage.upstream if f.node.space is None and f.unsuccessful), None)
+        self._set_length(stage, 1)
+        head, *rest = stage.facts
+        if broken is not None:
+            self._end_unsent(stage, 0, 1, StateType.UPSTREAM_FAILED, broken[1].error_of(broken[0]))
+            return True
+        error = pack_error(_length_error(head.node, stage))
+        self._end_node(head, Segment(0, 1, None, 0, None, 0, StateType.FAILED, error))
+        for facts in rest:
+            self._end_node(facts, Segment(0, 1, None, 0, None, 0, StateType.UPSTREAM_FAILED, error))
+        self._count_done(stage, 1)
+        return True
+
+    def _settle_length(self, stage: StageRecord) -> None:
+        """Find the length of a stage as soon as all its sources have one."""
+        if stage.length is not None or any(source.length is None for source in stage.sources):
+            return
+        lengths = [source.length for source in stage.sources if source.length is not None]
+        if len(set(lengths)) == 1 or not stage.strict:
+            self._set_length(stage, min(lengths))
+        if stage.awaits_lengths and stage.waiter is not None:
+            stage.awaits_lengths = False
+            self._fire(stage.waiter)
+
+    def _set_length(self, stage: StageRecord, length: int) -> None:
+        stage.length = length
+        for facts in stage.facts:
+            facts.length = length
+            for consumer, source in self.wiring.aligned.get(facts, ()):
+                source.length = length
+                self._agenda.append(partial(self._settle_length, consumer))
+            if facts.ended:
+                self._agenda.append(partial(self._node_ended, facts))
+        if stage.ended:
+            self._agenda.append(partial(self._stage_ended, stage))
+
+    # Ending
+
+    def _end_unsent(self, stage: StageRecord, start: int, stop: int, state: StateType, error: bytes | None) -> None:
+        """End elements that are never sent."""
+        for facts in stage.facts:
+            self._end_node(facts, Segment(start, stop, None, 0, None, 0, state, error))
+        self._count_done(stage, stop - start)
+
+    def _end_span(self, batch: BatchRecord, span: Span, offset: int, report: Report) -> None:
+        """End elements that a batch reported."""
+        stage = span.stage
+        output_of = dict(zip(stage.compiled.program.outputs, batch.output_keys(), strict=True))
+        sizes = dict(zip(stage.compiled.program.outputs, report.sizes, strict=True))
+        for step, facts in enumerate(stage.facts):
+            key = output_of.get(step)
+            segment = Segment(span.start, span.stop, key, offset, report, step)
+            if key is not None:
+                self._users_of_key[key] = self._users_of_key.get(key, 0) + 1
+                facts.size_bytes += sizes[step] * (span.stop - span.start) // max(1, report.count)
+            self._end_node(facts, segment, report)
+        self._count_done(stage, span.stop - span.start)
+
+    def _end_node(self, facts: NodeFacts, segment: Segment, report: Report | None = None) -> None:
+        """Fold a segment into a node and tell those who wait for its elements."""
+        facts.add(segment)
+        self.log.append((facts, segment))
+        self._agenda.append(partial(self._tell, facts, segment, report))
+
+    def _tell(self, facts: NodeFacts, segment: Segment, report: Report | None) -> None:
+        for stage, source in self.wiring.aligned.get(facts, ()):
+            self._arrive(stage, source, segment.start, segment.stop)
+        for explosion in self.wiring.explosions.get(facts, {}).values():
+            self._open(explosion, segment, report)
+        for waiter in self.wiring.waiters_for(facts, segment.start, segment.stop):
+            self._fire(waiter)
+        if facts.ended:
+            self._node_ended(facts)
+
+    def _node_ended(self, facts: NodeFacts) -> None:
+        for waiter in self.wiring.whole_waiters.pop(facts, ()):
+            self._fire(waiter)
+        for explosion in self.wiring.explosions.get(facts, {}).values():
+            self._settle_explosion(explosion)
+        self._release_if_unused(facts)
+
+    def _count_done(self, stage: StageRecord, number: int) -> None:
+        stage.done += number
+        if stage.ended:
+            self._agenda.append(partial(self._stage_ended, stage))
+
+    def _stage_ended(self, stage: StageRecord) -> None:
+        upstream, stage.upstream = stage.upstream, []
+        for facts in upstream:
+            facts.pending_consumers -= 1
+            self._release_if_unused(facts)
+
+    # Opening runtime lists
+
+    def _open(self, explosion: Explosion, arrived: Segment, report: Report | None) -> None:
+        """Find out how many elements a segment has when opened: it is known, or it was reported, or it is counted now."""
+        segment = explosion.part_of(arrived)
+        if segment is None:
+            return
+        program = self.wiring.stage_of[explosion.facts.node].compiled.program
+        measure = (segment.step, explosion.depth)
+        if segment.key is None:
+            self._place(explosion, segment, segment.stop - segment.start)
+        elif report is not None and explosion.index is None and measure in program.measures:
+            self._place(explosion, segment, report.totals[program.measures.index(measure)])
+        else:
+            self._measures.append((explosion, segment))
+
+    def _place(self, explosion: Explosion, segment: Segment, total: int) -> None:
+        placed = explosion.add(segment, total)
+        for opened in placed:
+            for stage, source in explosion.source_views:
+                self._arrive(stage, source, opened.start, opened.stop)
+        self._settle_explosion(explosion)
+
+    def _settle_explosion(self, explosion: Explosion) -> None:
+        length = explosion.length()
+        if length is None:
+            return
+        for stage, source in explosion.source_views:
+            if source.length is None:
+                source.length = length
+                self._settle_length(stage)
+
+    # Reports, losses, items
+
+    def _on_reported(self, event: BatchReported) -> None:
+        report = event.report
+        batch = self._take_off(report.batch)
+        if batch is None:
+            return
+        if report.crashed is not None:
+            self._end_batch(batch, StateType.FAILED, report.crashed)
+            return
+        measured = self._measuring.pop(batch.number, None)
+        if measured is not None:
+            self._place(*measured, report.totals[0])
+            self._instructions.append(Release(batch.key))
+            return
+        batch.lane.pace.learn(report.count, report.seconds)
+        offset = 0
+        for span in batch.spans:
+            ran = max(0, min(span.stop - span.start, report.count - offset))
+            if ran:
+                self._end_span(batch, Span(span.stage, span.start, span.start + ran), offset, report)
+            offset += ran
+        self._give_back(batch, report.count)
+
+    def _give_back(self, batch: BatchRecord, ran: int) -> None:
+        rest = []
+        for span in batch.spans:
+            size = span.stop - span.start
+            if ran < size:
+                rest.append(Span(span.stage, span.start + max(0, ran), span.stop))
+            ran -= size
+        for span in reversed(rest):
+            batch.lane.push_back(span)
+
+    def _on_lost(self, event: BatchLost) -> None:
+        batch = self._take_off(event.batch)
+        if batch is None:
+            return
+        measured = self._measuring.pop(batch.number, None)
+        if measured is not None:
+            self._measures.append(measured)
+        elif event.element is not None:
+            self._end_one(batch, event.element, StateType(event.state), event.error)
+        elif event.again and batch.losses < MOST_LOSSES:
+            self._try_again(batch)
+        else:
+            self._end_batch(batch, StateType(event.state), event.error)
+
+    def _end_one(self, batch: BatchRecord, element: int, state: StateType, error: bytes) -> None:
+        """End the one element that is to blame; the others of its batch are ready again."""
+        for span in batch.spans:
+            size = span.stop - span.start
+            at = span.start + element
+            if 0 <= element < size:
+                self._end_unsent(span.stage, at, at + 1, state, error)
+                batch.lane.push_back(Span(span.stage, at + 1, span.stop)) if at + 1 < span.stop else None
+                batch.lane.push_back(Span(span.stage, span.start, at)) if at > span.start else None
+            else:
+                batch.lane.push_back(span)
+            element -= size
+
+    def _try_again(self, batch: BatchRecord) -> None:
+        """Send the elements of a lost batch again, in smaller batches, so that one that kills workers stands alone."""
+        size = -(-batch.count // PIECES_OF_A_LOST_BATCH)
+        pieces = [
+            Span(span.stage, start, min(start + size, span.stop))
+            for span in batch.spans
+            for start in range(span.start, span.stop, size)
+        ]
+        batch.lane.again.extend(((piece,), batch.losses + 1) for piece in pieces)
+
+    def _end_batch(self, batch: BatchRecord, state: StateType, error: bytes) -> None:
+        for span in batch.spans:
+            self._end_unsent(span.stage, span.start, span.stop, state, error)
+
+    def _take_off(self, number: int) -> BatchRecord | None:
+        batch = self.in_flight.pop(number, None)
+        if batch is not None:
+            self._in_flight_seconds -= batch.expected_seconds
+        return batch
+
+    def _on_pulled(self, event: ItemsPulled) -> None:
+        stage = event.stage
+        stage.pulling = False
+        if event.count:
+            source = stage.sources[0]
+            start = sum(stop - low for low, stop in source.available)
+            self._arrive(stage, source, start, start + event.count)
+        if event.error is not None:
+            self._fail_generator(stage, event.error)
+        elif event.exhausted:
+            self._generator_ended(stage)
+
+    def _generator_ended(self, stage: StageRecord) -> None:
+        stage.exhausted = True
+        self._pulling.remove(stage)
+        stage.sources[0].length = sum(stop - start for start, stop in stage.sources[0].available)
+        self._settle_length(stage)
+
+    def _fail_generator(self, stage: StageRecord, error: bytes) -> None:
+        """A generator that raised: its exception is the outcome of one more element."""
+        source = stage.sources[0]
+        position = sum(stop - start for start, stop in source.available)
+        source.available.add(position, position + 1)
+        self._end_unsent(stage, position, position + 1, StateType.FAILED, error)
+        self._generator_ended(stage)
+
+    def _on_threads_changed(self, event: ThreadsChanged) -> None:
+        self._threads = max(1, event.threads)
+
+    # Letting go
+
+    def _on_holders_gone(self, event: HoldersGone) -> None:
+        facts = self.facts.get(event.node)
+        if facts is not None:
+            self._release_if_unused(facts)
+
+    def _release_if_unused(self, facts: NodeFacts) -> None:
+        """Drop the values of a node that has ended, that nobody uses any more and that nobody holds."""
+        if facts.released or not facts.ended or facts.pending_consumers or facts.node.holders or facts in self._kept:
+            return
+        facts.released = True
+        for segment in facts.arrivals:
+            if segment.key is None:
+                continue
+            self._users_of_key[segment.key] -= 1
+            if not self._users_of_key[segment.key]:
+                del self._users_of_key[segment.key]
+                self._instructions.append(Release(segment.key))
+
+    def _on_cancel(self, event: CancelAsked) -> None:
+        if self.cancelled is None:
+            self.cancelled = event.error
+            self._instructions.append(CancelKeys(tuple(self.in_flight.values())))
+            self.in_flight.clear()
+            self._cancel_rest(event.error)
+
+    def _cancel_rest(self, error: bytes) -> None:
+        """End everything that has not ended."""
+        for facts in self.facts.values():
+            ended = facts.ended_indices()
+            if facts.length is None:
+                facts.length = max((stop for _, stop in ended), default=0) or 1
+            for start, stop in list(ended.missing(0, facts.length)):
+                segment = Segment(start, stop, None, 0, None, 0, StateType.CANCELLED, error)
+                facts.add(segment)
+                self.log.append((facts, segment))
+
+    # Sending
+
+    def _dispatch(self) -> None:
+        """Send batches while the cluster has room, deepest lanes first."""
+        while self._measures and self._room(None):
+            self._send_measure(*self._measures.popleft())
+        for lane in sorted(self._lanes.values(), key=attrgetter("level"), reverse=True):
+            while lane.again and self._room(None):
+                spans, losses = lane.again.popleft()
+                self._send(lane, spans, None).losses = losses
+            while lane.ready and self._send_next(lane):
+                pass
+        for stage in self._pulling:
+            self._pull(stage)
+
+    def _room(self, next_seconds: float | None) -> bool:
+        return may_send(
+            in_flight=len(self.in_flight),
+            in_flight_seconds=self._in_flight_seconds,
+            next_seconds=next_seconds,
+            threads=self._threads,
+        )
+
+    def _send_next(self, lane: Lane) -> bool:
+        size = self._size(lane)
+        per_element = lane.pace.seconds_per_element
+        if per_element is None and lane.batch_size is not None:
+            per_element = BATCH_OVERHEAD_SECONDS / lane.batch_size
+        if not self._room(None if per_element is None else per_element * size):
+            return False
+        chosen = lane.batch_size
+        budget = budget_seconds(chosen=chosen, pace=lane.pace, batch_seconds=self._batch_seconds)
+        self._send(lane, lane.cut(size), budget)
+        return True
+
+    def _size(self, lane: Lane) -> int:
+        size = batch_size(
+            chosen=lane.batch_size,
+            pace=lane.pace,
+            remaining=lane.ready_count,
+            threads=self._threads,
+            batch_seconds=self._batch_seconds,
+            least=self._async_concurrency if lane.program.is_async else 1,
+        )
+        return min(size, lane.most)
+
+    def _send(self, lane: Lane, spans: tuple[Span, ...], budget: float | None) -> BatchRecord:
+        number = next(self._numbers)
+        elements = sum(span.stop - span.start for span in spans)
+        per_element = lane.pace.seconds_per_element or 0.0
+        batch = BatchRecord(
+            number=number,
+            lane=lane,
+            spans=spans,
+            count=elements,
+            budget_seconds=budget,
+            expected_seconds=max(BATCH_OVERHEAD_SECONDS, per_element * elements),
+            key=f"{lane.program.name}-{self._run_id}-{number}",
+        )
+        self.in_flight[number] = batch
+        self.batches_sent += 1
+        self._in_flight_seconds += batch.expected_seconds
+        self._instructions.append(Submit(batch))
+        return batch
+
+    def _send_measure(self, explosion: Explosion, segment: Segment) -> None:
+        """Count, on a worker, the elements of a column that is to be iterated."""
+        lane = self._lanes.setdefault(
+            ("measure", explosion.depth), Lane(_measuring_program(explosion.depth), len(self._lanes), 1, 1)
+        )
+        batch = self._send(lane, (), None)
+        batch.measures = segment
+        self._measuring[batch.number] = (explosion, segment)
+
+    def _pull(self, stage: StageRecord) -> None:
+        lane = stage.lane
+        wanted = ITEMS_AHEAD * self._threads * self._size(lane) if lane.ready_count else self._threads * 1024
+        if not stage.pulling and lane.ready_count < wanted // 2:
+            stage.pulling = True
+            self._instructions.append(Pull(stage, wanted - lane.ready_count))
+
+
+def _common(sources: list[Source], start: int, stop: int | None) -> list[tuple[int, int]]:
+    """The intervals from start to stop that all sources have."""
+    if stop is None:
+        stop = max((high for source in sources for _, high in source.available), default=0)
+    found = [(start, stop)] if stop > start else []
+    for source in sources:
+        found = [part for low, high in found for part in source.available.within(low, high)]
+    return found
+
+
+def _length_error(node: Node, stage: StageRecord) -> MapLengthError:
+    lengths = ", ".join(str(source.length) for source in stage.sources)
+    return MapLengthError(
+        f"iterated arguments turned out to have different lengths: {lengths}",
+        where=f"{node.slug}.map(...)",
+        fix="make them equal, wrap what should not be iterated in unmapped(...), or pass strict=False to zip",
+    )
+
+
+def _identity(value: object) -> object:
+    return value
+
+
+def _measuring_program(depth: int) -> Program:
+    step = Step(name="measure", function=_identity, positional=(0,), keywords=(), guards=())
+    return Program(
+        name="measure", constants=(), broadcasts=0, columns=1, steps=(step,), outputs=(0,), measures=((0, depth),)
+    )
+
+
+_HANDLERS: dict[type, Callable[[Machine, Any], None]] = {
+    StagesAdded: Machine._on_stages_added,
+    BatchReported: Machine._on_reported,
+    BatchLost: Machine._on_lost,
+    ItemsPulled: Machine._on_pulled,
+    ThreadsChanged: Machine._on_threads_changed,
+    HoldersGone: Machine._on_holders_gone,
+    CancelAsked: Machine._on_cancel,
+}

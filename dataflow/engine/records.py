@@ -1,0 +1,200 @@
+"""What the machine remembers: stages that wait, sources they wait for, lanes of ready elements, batches under way."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from dataflow.compiler.batches import Pace
+from dataflow.compiler.program import Compiled, Program
+from dataflow.engine.facts import NodeFacts, Segment
+from dataflow.engine.intervals import IntervalSet
+
+__all__ = ["BatchRecord", "Explosion", "Lane", "Opened", "Source", "Span", "StageRecord", "Waiter"]
+
+
+@dataclass(slots=True, eq=False)
+class Source:
+    """Something a mapped stage iterates over: its length when known, and which of its elements are there."""
+
+    length: int | None
+    available: IntervalSet = field(default_factory=IntervalSet)
+
+
+@dataclass(slots=True, eq=False)
+class StageRecord:
+    """A stage of the run."""
+
+    compiled: Compiled
+    facts: list[NodeFacts]
+    plain: bool
+    strict: bool
+    lane: Lane
+    sources: list[Source] = field(default_factory=list)
+    length: int | None = None
+    done: int = 0
+    active: bool = False
+    """Whether everything that all its elements wait for is there."""
+    doomed: tuple[int, bytes | None] | None = None
+    """State and error of the failed input that keeps every element from running."""
+    upstream: list[NodeFacts] = field(default_factory=list)
+    """Nodes it uses, each once."""
+    waiter: Waiter | None = None
+    """Counts what all its elements wait for."""
+    awaits_lengths: bool = False
+    """Whether its iterated arguments must be measured against each other before anything runs."""
+    generator: bool = False
+    exhausted: bool = True
+    pulling: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether every element has ended."""
+        return self.done == self.length
+
+
+@dataclass(slots=True)
+class Waiter:
+    """Counts what a stage (``element`` None) or one of its elements still waits for."""
+
+    stage: StageRecord
+    element: int | None
+    remaining: int = 0
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Consecutive elements of one stage."""
+
+    stage: StageRecord
+    start: int
+    stop: int
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """Ready elements that can share a batch: one mapped stage, or plain nodes of one shape."""
+
+    program: Program
+    number: int
+    batch_size: int | None
+    most: int
+    """Never more elements than this in a batch."""
+    level: int = 0
+    ready: deque[Span] = field(default_factory=deque)
+    ready_count: int = 0
+    again: deque[tuple[tuple[Span, ...], int]] = field(default_factory=deque)
+    """Spans of lost batches with how often they were lost; each is sent again as a batch of its own."""
+    pace: Pace = field(default_factory=Pace)
+    in_flight: int = 0
+
+    def push(self, span: Span) -> None:
+        """Add ready elements at the end."""
+        if span.stop <= span.start:
+            return
+        self.ready_count += span.stop - span.start
+        last = self.ready[-1] if self.ready else None
+        if last is not None and last.stage is span.stage and last.stop == span.start:
+            self.ready[-1] = Span(span.stage, last.start, span.stop)
+        else:
+            self.ready.append(span)
+
+    def push_back(self, span: Span) -> None:
+        """Add elements that a batch gave back, at the front."""
+        self.ready.appendleft(span)
+        self.ready_count += span.stop - span.start
+
+    def cut(self, size: int) -> tuple[Span, ...]:
+        """Take up to ``size`` elements; of a mapped stage, consecutive ones."""
+        taken: list[Span] = []
+        while size > 0 and self.ready:
+            span = self.ready.popleft()
+            if taken and not span.stage.plain:
+                self.ready.appendleft(span)
+                break
+            count = min(size, span.stop - span.start)
+            taken.append(Span(span.stage, span.start, span.start + count))
+            if span.start + count < span.stop:
+                self.ready.appendleft(Span(span.stage, span.start + count, span.stop))
+            size -= count
+            self.ready_count -= count
+        return tuple(taken)
+
+
+@dataclass(slots=True, eq=False)
+class BatchRecord:
+    """A batch under way."""
+
+    number: int
+    lane: Lane
+    spans: tuple[Span, ...]
+    count: int
+    budget_seconds: float | None
+    expected_seconds: float
+    key: str
+    """Key of its result; output j of several is ``key`` with ``-j`` behind it."""
+    losses: int = 0
+    measures: Segment | None = None
+    """The segment whose elements it only counts."""
+
+    def output_keys(self) -> list[str]:
+        """A key per output of the program."""
+        outputs = len(self.lane.program.outputs)
+        return [self.key] if outputs == 1 else [f"{self.key}-{j}" for j in range(outputs)]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A segment opened some levels: its elements in the new index space."""
+
+    start: int
+    stop: int
+    segment: Segment
+
+
+class Explosion:
+    """A node opened ``depth`` levels: a new index space that grows as segments and their totals arrive in order."""
+
+    __slots__ = ("depth", "facts", "index", "opened", "source_views", "_next", "_position", "_waiting")
+
+    def __init__(self, facts: NodeFacts, index: int | None, depth: int) -> None:
+        self.facts = facts
+        self.index = index
+        """The one element that is opened; None for all of them."""
+        self.depth = depth
+        self.opened: list[Opened] = []
+        """By position in the new space."""
+        self.source_views: list[tuple[StageRecord, Source]] = []
+        """Stages that iterate over it."""
+        self._waiting: dict[int, tuple[Segment, int]] = {}
+        self._next = index or 0
+        self._position = 0
+
+    def add(self, segment: Segment, total: int) -> list[Opened]:
+        """A segment's total is known; gives what can now be placed."""
+        self._waiting[segment.start] = (segment, total)
+        placed = []
+        while self._next in self._waiting:
+            following, count = self._waiting.pop(self._next)
+            placed.append(Opened(self._position, self._position + count, following))
+            self._position += count
+            self._next = following.stop
+        self.opened.extend(placed)
+        return placed
+
+    def length(self) -> int | None:
+        """Number of elements, once the last segment is placed."""
+        end = self.facts.length if self.index is None else self.index + 1
+        complete = self._next == end and (self.facts.ended or self.index is not None)
+        return self._position if complete else None
+
+    def part_of(self, segment: Segment) -> Segment | None:
+        """What of a segment is opened here."""
+        if self.index is None:
+            return segment
+        if not segment.start <= self.index < segment.stop:
+            return None
+        offset = segment.offset + self.index - segment.start
+        return segment._replace(start=self.index, stop=self.index + 1, offset=offset)
+

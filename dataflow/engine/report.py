@@ -1,0 +1,71 @@
+"""Reports: what a batch tells about its elements, in columns, small enough to travel beside the values."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["Report", "StepReport"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What one step of the program did with the elements of a batch."""
+
+    states: int | bytes
+    """One `StateType` number for all elements, or one byte per element."""
+    seconds: bytes
+    """Duration of each element as 32-bit floats."""
+    errors: dict[int, bytes]
+    """Packed exceptions by offset in the batch, for the elements that have one."""
+
+    def state(self, offset: int) -> int:
+        """The `StateType` number of one element."""
+        return self.states if isinstance(self.states, int) else self.states[offset]
+
+    def count(self, state: int, start: int, stop: int) -> int:
+        """How many of the elements from start to stop are in this state."""
+        if isinstance(self.states, int):
+            return stop - start if self.states == state else 0
+        return self.states.count(state, start, stop)
+
+    def durations(self) -> array[float]:
+        """Seconds of each element."""
+        return array("f", self.seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a batch tells when it ends."""
+
+    batch: int
+    count: int
+    """How many elements it ran; fewer than it was given if it gave its rest back."""
+    started: float
+    """Seconds since the epoch."""
+    seconds: float
+    """From the first instruction of the batch to this report."""
+    steps: tuple[StepReport, ...]
+    sizes: tuple[int, ...] = ()
+    """Bytes of each output column."""
+    totals: tuple[int, ...] = ()
+    """For each measure of the program, how many elements the values have when opened."""
+    worker: str = ""
+    crashed: bytes | None = None
+    """Packed exception if the batch itself could not be run (a dependency or the program could not be loaded)."""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain types only, for the message stream."""
+        wire = {field.name: getattr(self, field.name) for field in fields(self)}
+        wire["steps"] = [[step.states, step.seconds, list(step.errors.items())] for step in self.steps]
+        return wire
+
+    @classmethod
+    def from_wire(cls, wire: dict[str, Any]) -> Report:
+        """The report that `to_wire` wrote."""
+        steps = tuple(
+            StepReport(states=states, seconds=seconds, errors=dict(map(tuple, errors)))
+            for states, seconds, errors in wire["steps"]
+        )
+        return cls(**{**wire, "steps": steps, "sizes": tuple(wire["sizes"]), "totals": tuple(wire["totals"])})

@@ -1,0 +1,58 @@
+"""What a shell does for the machine: the one interface between deciding and performing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from dataflow.engine.assemble import Assembled
+from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, ThreadsChanged
+from dataflow.engine.records import BatchRecord
+
+__all__ = ["Cluster", "Post", "Shell"]
+
+Post = Callable[[BatchReported | BatchLost | ThreadsChanged | CancelAsked], None]
+"""Tells the machine that something happened; may be called from any thread."""
+
+
+class Shell(Protocol):
+    """Performs instructions for one run on one cluster."""
+
+    threaded: bool
+    """Whether batches run elsewhere, so that the run needs a thread of its own to drive it."""
+
+    def threads(self) -> int:
+        """Worker threads now."""
+
+    def key_of(self, value: Any, is_collection: bool) -> str:
+        """The key under which an object stands that travels by itself; it is put there at the first call."""
+
+    def submit(self, batches: Sequence[Assembled]) -> None:
+        """Run batches."""
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Drop columns."""
+
+    def cancel(self, batches: Sequence[BatchRecord]) -> None:
+        """Stop batches as far as possible."""
+
+    def fetch(self, keys: Sequence[str]) -> list[Any]:
+        """The columns with these keys."""
+
+    def fetch_part(self, key: str, start: int, stop: int) -> list[Any]:
+        """Some values of a column, without moving the others."""
+
+    def tend(self) -> None:
+        """Called now and then: look after the cluster."""
+
+    def close(self) -> None:
+        """Drop everything of this run."""
+
+
+class Cluster(Protocol):
+    """Where runs take place."""
+
+    name: str
+
+    def open_shell(self, run_id: str, post: Post) -> Shell:
+        """A shell for one run."""

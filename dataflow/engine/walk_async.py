@@ -1,0 +1,103 @@
+"""Walking elements of ``async def`` tasks: many at once on one event loop, each through its own frame."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dataflow.engine.failures import Failure
+from dataflow.engine.walk import UPSTREAM_FAILED, Ledger, failure_of
+
+__all__ = ["walk_async"]
+
+
+def walk_async(
+    ledger: Ledger,
+    frame: list[Any],
+    rows: Iterable[tuple[Any, ...]],
+    *,
+    first_column: int,
+    clock: Callable[[], float],
+    deadline: float,
+    concurrency: int,
+) -> int:
+    """As `walk`, with up to ``concurrency`` elements under way at once.
+
+    Elements are begun in order, and none after the deadline, so what was run is always a prefix.
+    """
+    walker = _Walker(ledger, clock)
+    coroutine = walker.walk_all(frame, rows, first_column, deadline, concurrency)
+    walked = _run(coroutine)
+    for stamps, values in walked:
+        ledger.stamps.extend(stamps)
+        ledger.collect(values)
+    return len(walked)
+
+
+def _run(coroutine: Any) -> list[Any]:
+    """Run to the end on a new event loop; in a thread of its own where this thread has a running one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)  # type: ignore[no-any-return]
+    answer: list[Any] = []
+    thread = threading.Thread(target=lambda: answer.append(asyncio.run(coroutine)), name="dataflow-async-batch")
+    thread.start()
+    thread.join()
+    return answer[0]  # type: ignore[no-any-return]
+
+
+class _Walker:
+    """One batch of async elements."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self.ledger = ledger
+        self.clock = clock
+
+    async def walk_all(
+        self,
+        frame: list[Any],
+        rows: Iterable[tuple[Any, ...]],
+        first_column: int,
+        deadline: float,
+        concurrency: int,
+    ) -> list[tuple[list[float], list[Any]]]:
+        gate = asyncio.Semaphore(concurrency)
+        under_way = []
+        for offset, row in enumerate(rows):
+            await gate.acquire()
+            if offset and self.clock() >= deadline:
+                break
+            own = [*frame]
+            own[first_column : first_column + len(row)] = row
+            under_way.append(asyncio.create_task(self._walk_one(own, offset, gate)))
+        return list(await asyncio.gather(*under_way))
+
+    async def _walk_one(
+        self, frame: list[Any], offset: int, gate: asyncio.Semaphore
+    ) -> tuple[list[float], list[Any]]:
+        stamps = [self.clock()]
+        try:
+            for position in range(len(self.ledger.calls)):
+                await self._step(frame, offset, position)
+                stamps.append(self.clock())
+        finally:
+            gate.release()
+        return stamps, frame
+
+    async def _step(self, frame: list[Any], offset: int, position: int) -> None:
+        slot, function, take, guards = self.ledger.calls[position]
+        broken = next((frame[guard] for guard in guards if type(frame[guard]) is Failure), None)
+        if broken is not None:
+            frame[slot] = Failure(UPSTREAM_FAILED, broken.error)
+            self.ledger.note(position, offset, frame[slot])
+            return
+        try:
+            frame[slot] = await function(*take(frame))
+        except BaseException as error:  # boundary: user code; whatever it raises is this element's outcome
+            if isinstance(error, self.ledger.passing):
+                raise
+            frame[slot] = failure_of(error)
+            self.ledger.note(position, offset, frame[slot])

@@ -1,0 +1,164 @@
+"""Wiring a stage into a run: which nodes it waits for as a whole, and which it iterates over as they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dataflow.compiler.program import Guard
+from dataflow.compiler.program import Source as SlotSource
+from dataflow.engine.facts import NodeFacts
+from dataflow.engine.intervals import IntervalSet
+from dataflow.engine.records import Explosion, Source, StageRecord, Waiter
+from dataflow.graph.nodes import Elements, Input, Items, Node, Rows, Template, Whole, inputs_of
+
+__all__ = ["Wiring", "all_doomed", "failed_inputs"]
+
+
+class Wiring:
+    """Who waits for whom. Kept apart from the machine, which decides what to do when somebody has waited enough."""
+
+    def __init__(self) -> None:
+        self.facts: dict[Node, NodeFacts] = {}
+        self.stage_of: dict[Node, StageRecord] = {}
+        self.whole_waiters: dict[NodeFacts, list[Waiter]] = {}
+        self.element_waiters: dict[NodeFacts, dict[int, list[Waiter]]] = {}
+        self.aligned: dict[NodeFacts, list[tuple[StageRecord, Source]]] = {}
+        self.explosions: dict[NodeFacts, dict[tuple[int | None, int], Explosion]] = {}
+
+    def wire(self, stage: StageRecord) -> list[Explosion]:
+        """Register everything a stage uses.
+
+        Returns:
+            Explosions that were asked for after some of their segments had ended, so that those are not measured yet.
+        """
+        compiled = stage.compiled
+        whole = Waiter(stage, 0 if stage.plain else None)
+        slots = compiled.columns if stage.plain else compiled.broadcasts
+        for used in _whole_inputs(slots):
+            self._wait_for(used, whole)
+        late = [] if stage.plain else self._wire_columns(stage)
+        self._register_consumer(stage)
+        stage.waiter = whole
+        stage.awaits_lengths = len(stage.sources) > 1 and any(source.length is None for source in stage.sources)
+        whole.remaining += stage.awaits_lengths
+        stage.active = whole.remaining == 0
+        return late
+
+    def _wire_columns(self, stage: StageRecord) -> list[Explosion]:
+        late: list[Explosion] = []
+        seen: set[Input] = set()
+        for slot in stage.compiled.columns:
+            match slot:
+                case Items(_, None):
+                    stage.generator, stage.exhausted = True, False
+                    stage.sources.append(Source(None))
+                case Items(_, int() as length):
+                    stage.sources.append(Source(length, IntervalSet(0, length)))
+                case Rows(rows):
+                    stage.sources.append(self._wire_rows(stage, rows))
+                case Elements(used) if used not in seen:
+                    seen.add(used)
+                    late.extend(self._wire_elements(stage, used))
+                case _:
+                    pass
+        return late
+
+    def _wire_rows(self, stage: StageRecord, rows: tuple[SlotSource, ...]) -> Source:
+        source = Source(len(rows))
+        for element, row in enumerate(rows):
+            waiter = Waiter(stage, element, source=source)
+            for used in inputs_of(row):  # type: ignore[arg-type]
+                self._wait_for(used, waiter)
+            if not waiter.remaining:
+                source.available.add(element, element + 1)
+        return source
+
+    def _wire_elements(self, stage: StageRecord, used: Input) -> Iterator[Explosion]:
+        facts = self.facts[used.node]
+        if used.depth or used.index is not None:
+            explosion, is_late = self._explosion(facts, used)
+            source = Source(explosion.length())
+            for opened in explosion.opened:
+                source.available.add(opened.start, opened.stop)
+            explosion.source_views.append((stage, source))
+            if is_late:
+                yield explosion
+        else:
+            source = Source(facts.length, facts.ended_indices())
+            self.aligned.setdefault(facts, []).append((stage, source))
+        stage.sources.append(source)
+
+    def _explosion(self, facts: NodeFacts, used: Input) -> tuple[Explosion, bool]:
+        known = self.explosions.setdefault(facts, {})
+        index = used.index if isinstance(used.index, int) and facts.node.space is not None else None
+        if (index, used.depth) in known:
+            return known[index, used.depth], False
+        explosion = known[index, used.depth] = Explosion(facts, index, used.depth)
+        return explosion, bool(facts.arrivals)
+
+    def explosion_of(self, used: Input) -> Explosion:
+        """The index space that a stage iterates over when it opens a node."""
+        facts = self.facts[used.node]
+        index = used.index if isinstance(used.index, int) and facts.node.space is not None else None
+        return self.explosions[facts][index, used.depth]
+
+    def _wait_for(self, used: Input, waiter: Waiter) -> None:
+        facts = self.facts[used.node]
+        if isinstance(used.index, int) and facts.node.space is not None:
+            if facts.segment_at(used.index) is None:
+                waiter.remaining += 1
+                self.element_waiters.setdefault(facts, {}).setdefault(used.index, []).append(waiter)
+        elif not facts.ended:
+            waiter.remaining += 1
+            self.whole_waiters.setdefault(facts, []).append(waiter)
+
+    def _register_consumer(self, stage: StageRecord) -> None:
+        own = set(stage.facts)
+        used = dict.fromkeys(self.facts[used.node] for facts in stage.facts for used in facts.node.inputs())
+        stage.upstream = [facts for facts in used if facts not in own]
+        for facts in stage.upstream:
+            facts.pending_consumers += 1
+
+    def waiters_for(self, facts: NodeFacts, start: int, stop: int) -> Iterator[Waiter]:
+        """Who waited for one of these elements, each taken off the list."""
+        waiting = self.element_waiters.get(facts)
+        if not waiting:
+            return
+        indices = range(start, stop) if stop - start < len(waiting) else [i for i in waiting if start <= i < stop]
+        for index in indices:
+            yield from waiting.pop(index, ())
+
+
+def _whole_inputs(slots: tuple[SlotSource, ...]) -> Iterator[Input]:
+    for slot in slots:
+        match slot:
+            case Whole(used) | Guard(used):
+                yield used
+            case Template(_, many):
+                yield from (used for used in many if isinstance(used, Input))
+            case _:
+                pass
+
+
+def failed_inputs(stage: StageRecord, facts: dict[Node, NodeFacts]) -> dict[int, tuple[int, bytes | None]]:
+    """State and error of each broadcast slot (of a plain stage: column slot) that rests on a failed input."""
+    slots = stage.compiled.columns if stage.plain else stage.compiled.broadcasts
+    found: dict[int, tuple[int, bytes | None]] = {}
+    for position, slot in enumerate(slots):
+        for used in _whole_inputs((slot,)):
+            failure = facts[used.node].failure_of(used)
+            if failure is not None:
+                found.setdefault(position, failure)
+    return found
+
+
+def all_doomed(stage: StageRecord, broken: dict[int, tuple[int, bytes | None]]) -> bool:
+    """Whether no step of the program can run, because each rests, over others, on a failed input."""
+    program = stage.compiled.program
+    doomed = {len(program.constants) + position for position in broken}
+    first_step = len(program.constants) + program.broadcasts + program.columns
+    for position, step in enumerate(program.steps):
+        if doomed.isdisjoint(step.guards):
+            return False
+        doomed.add(first_step + position)
+    return True

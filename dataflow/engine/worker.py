@@ -1,0 +1,141 @@
+"""What a worker does with one batch: inputs, the walk, a check that results can travel, and the report."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+import cloudpickle
+
+from dataflow.compiler.program import Program
+from dataflow.compiler.recipes import Batch
+from dataflow.context import inside_task
+from dataflow.engine.columns import Column, open_levels
+from dataflow.engine.failures import Failure, pack_error
+from dataflow.engine.inputs import resolve, resolve_column
+from dataflow.engine.report import Report
+from dataflow.engine.walk import Ledger, walk
+from dataflow.engine.walk_async import walk_async
+from dataflow.errors import UnpicklableResult
+from dataflow.states import StateType
+
+__all__ = ["WorkerContext", "run_batch"]
+
+PLAIN_TYPES = frozenset({int, float, bool, str, bytes, complex, type(None)})
+"""Types whose values always pickle, so that a column of them needs no trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerContext:
+    """What a batch needs to know of where it runs."""
+
+    name: str = ""
+    crosses_processes: bool = True
+    """Whether results may have to leave this process, so that they must pickle."""
+    passing: tuple[type[BaseException], ...] = ()
+    """Exceptions that end the batch instead of one element."""
+    async_concurrency: int = 256
+    clock: Callable[[], float] = time.perf_counter
+
+
+def run_batch(
+    program: Program, batch: Batch, dependencies: Sequence[Any], context: WorkerContext
+) -> tuple[Report, tuple[Column, ...]]:
+    """Run the elements of a batch.
+
+    Returns:
+        The report, and a column for each output of the program.
+    """
+    started, began = time.time(), context.clock()
+    ledger = Ledger(program, batch.count, passing=context.passing)
+    frame, columns, careful = _frame(program, batch, dependencies)
+    deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
+    rows = zip(*columns, strict=True) if columns else repeat((), batch.count)
+    first_column = len(program.constants) + program.broadcasts
+    common: dict[str, Any] = {"first_column": first_column, "clock": context.clock, "deadline": deadline}
+    token = inside_task.set(True)
+    try:
+        if program.is_async:
+            done = walk_async(ledger, frame, rows, **common, concurrency=context.async_concurrency)
+        else:
+            done = walk(ledger, frame, rows, **common, careful=careful)
+    finally:
+        inside_task.reset(token)
+    if context.crosses_processes:
+        _refuse_unpicklable(program, ledger)
+    outputs = tuple(
+        Column(values, failed=ledger.failed(position))
+        for position, values in zip(program.outputs, ledger.outputs, strict=True)
+    )
+    report = Report(
+        batch=batch.number,
+        count=done,
+        started=started,
+        seconds=context.clock() - began,
+        steps=ledger.report(done),
+        sizes=tuple(column.size_bytes for column in outputs),
+        totals=_totals(program, outputs),
+        worker=context.name,
+    )
+    return report, outputs
+
+
+def _frame(
+    program: Program, batch: Batch, dependencies: Sequence[Any]
+) -> tuple[list[Any], list[Sequence[Any]], bool]:
+    """The frame with everything filled in but the columns, the columns, and whether some input may be a failure."""
+    broadcasts = [resolve(recipe, dependencies) for recipe in batch.broadcasts]
+    resolved = [resolve_column(recipe, dependencies) for recipe in batch.columns]
+    careful = any(may_fail for _, may_fail in resolved) or any(type(value) is Failure for value in broadcasts)
+    empty = [None] * (program.columns + len(program.steps))
+    return [*program.constants, *broadcasts, *empty], [values for values, _ in resolved], careful
+
+
+def _totals(program: Program, outputs: tuple[Column, ...]) -> tuple[int, ...]:
+    column_of = dict(zip(program.outputs, outputs, strict=True))
+    return tuple(
+        sum(1 for _ in open_levels(column_of[position].values, depth, program.steps[position].name))
+        for position, depth in program.measures
+    )
+
+
+def _refuse_unpicklable(program: Program, ledger: Ledger) -> None:
+    """Turn results that cannot leave this process into failures of their elements, while the report can still say so."""
+    for output, position in enumerate(program.outputs):
+        values = ledger.outputs[output]
+        if PLAIN_TYPES.issuperset(map(type, values)) or _pickles(values):
+            continue
+        for offset, value in enumerate(values):
+            if not _pickles(value):
+                error = _unpicklable(program.steps[position].name, value)
+                ledger.replace(output, position, offset, Failure(int(StateType.FAILED), pack_error(error)))
+
+
+def _pickles(value: Any) -> bool:
+    """Whether a value pickles; large buffers are not copied for the trial."""
+    try:
+        pickle.dumps(value, protocol=5, buffer_callback=lambda _: None)
+    except Exception:  # boundary: pickling runs code of the value's class, which may raise anything
+        return _cloudpickles(value)
+    return True
+
+
+def _cloudpickles(value: Any) -> bool:
+    try:
+        cloudpickle.dumps(value, protocol=5, buffer_callback=lambda _: None)
+    except Exception:  # boundary: as above
+        return False
+    return True
+
+
+def _unpicklable(task: str, value: Any) -> UnpicklableResult:
+    return UnpicklableResult(
+        f"the result, {type(value).__qualname__} {value!r:.60}, cannot be pickled, so it cannot leave its worker",
+        where=f"task {task!r}",
+        fix="return plain data (a path, an id, a dict), or open the resource in the task that uses it",
+    )
+

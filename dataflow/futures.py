@@ -1,0 +1,151 @@
+"""Futures: what submitted work gives at once, to wait for it, to ask for its state, or to pass it on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from dataflow.errors import HandleError
+from dataflow.graph.nodes import Node, Reference
+from dataflow.states import State
+from dataflow.wait import as_completed, wait
+
+if TYPE_CHECKING:
+    from dataflow.session import Run
+
+__all__ = ["Future", "MappedFuture", "as_completed", "wait"]
+
+R = TypeVar("R")
+
+
+class Future(Reference, Generic[R]):
+    """The result of one submitted call (or of one element of a map) that may not have ended.
+
+    Pass it to other tasks instead of its value: they wait for it on the cluster, and the value does not travel over
+    the client. While a future exists its value is kept.
+
+    Example:
+        >>> from dataflow import flow, task
+        >>> @task
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> @flow(cluster="inline")
+        ... def quadruple(x: int) -> int:
+        ...     return double.submit(double.submit(x)).result()
+        >>> quadruple(3)
+        12
+    """
+
+    __slots__ = ("run", "__weakref__")
+
+    def __init__(self, run: Run, node: Node, index: int | range | None = None) -> None:
+        super().__init__(node, index)
+        self.run = run
+        run.hold(node)
+
+    def __del__(self) -> None:
+        run = getattr(self, "run", None)
+        if run is not None:
+            run.drop(self.node)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.slug} {self.state_name()}>"
+
+    @property
+    def slug(self) -> str:
+        """Name of the node, with the index for an element."""
+        return self.node.slug if self.index is None else f"{self.node.slug}[{self.index}]"
+
+    def state_name(self) -> str:
+        """Name of the state now, without counting as having looked at it."""
+        return "ended" if self.done() else "not ended"
+
+    @property
+    def state(self) -> State[R]:
+        """The state now."""
+        return self.run.state(self.node, self._element())
+
+    def done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.run.done(self.node, self._element())
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, well or not, or until the timeout (seconds) has passed; see `done`."""
+        self.run.wait(self.node, self._element(), timeout)
+        self.run.look(self.node)
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
+        """The value; waits for it.
+
+        Args:
+            timeout: seconds to wait at most.
+            raise_on_failure: if False, the exception of failed work is given back instead of raised.
+
+        Raises:
+            NotFinished: it has not ended within the timeout.
+            UpstreamFailed: an input failed; the root cause is its ``__cause__``.
+            Exception: the exception of the task itself.
+        """
+        return self.run.value(  # type: ignore[no-any-return]
+            self.node, self.index, timeout, raise_on_failure=raise_on_failure
+        )
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """``await future`` gives the value without blocking the event loop."""
+        return asyncio.to_thread(self.result).__await__()
+
+    def __bool__(self) -> bool:
+        raise HandleError("a future has no truth value", where=self.slug, fix="write future.result(), or future.done()")
+
+    def __reduce__(self) -> Any:
+        raise HandleError(
+            "a future cannot be pickled", where=self.slug, fix="pass it as an argument of a task, or pass its .result()"
+        )
+
+    def _element(self) -> int | None:
+        return self.index if isinstance(self.index, int) else None
+
+
+class MappedFuture(Future[list[R]], Generic[R]):
+    """The results of a map: has a length, iterates, slices, and gives one element without fetching the others.
+
+    Example:
+        >>> from dataflow import flow, task
+        >>> @task
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> @flow(cluster="inline")
+        ... def doubled():
+        ...     numbers = double.map(range(5))
+        ...     return len(numbers), numbers[1].result(), numbers[2:].result(), numbers.result()
+        >>> doubled()
+        (5, 2, [4, 6, 8], [0, 2, 4, 6, 8])
+    """
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._indices())
+
+    def _indices(self) -> range:
+        return self.index if isinstance(self.index, range) else range(self.run.length(self.node))
+
+    def __iter__(self) -> Iterator[Future[R]]:
+        return (Future(self.run, self.node, index) for index in self._indices())
+
+    @overload
+    def __getitem__(self, index: int) -> Future[R]: ...
+    @overload
+    def __getitem__(self, index: slice) -> MappedFuture[R]: ...
+    def __getitem__(self, index: int | slice) -> Future[R] | MappedFuture[R]:
+        found = self._indices()[index]
+        kind: Any = MappedFuture if isinstance(found, range) else Future
+        return kind(self.run, self.node, found)  # type: ignore[no-any-return]
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    def done_count(self) -> int:
+        """How many elements of the map have ended."""
+        return self.run.done_count(self.node)
