@@ -6,13 +6,13 @@ import sys
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import Any
 
-from dataflow.compiler.program import Compiled, compile_stage
+from dataflow.compiler.program import Compiled, Compiler
 from dataflow.engine.clusters import resolve_cluster
 from dataflow.engine.columns import Column
 from dataflow.engine.driver import Driver
@@ -70,6 +70,7 @@ class Run:
         self._pending_since = 0.0
         self._pending_lock = Lock()
         self._send_now = False
+        self._compiler = Compiler(_is_large)
         self._kept: frozenset[Node] = frozenset()
         self._columns: OrderedDict[str, Column] = OrderedDict()
         self._driver = Driver(self.id, resolve_cluster(cluster), prepare=self._due_stages, due=self._due_at)
@@ -109,7 +110,7 @@ class Run:
         with self._pending_lock:
             nodes, self._pending = self._pending, []
             self._send_now = False
-        stages = compile_stages(nodes, kept=self._kept, cut_held=self._cut_held)
+        stages = compile_stages(nodes, self._compiler, kept=self._kept, cut_held=self._cut_held)
         return [StagesAdded(tuple(stages), self._kept & frozenset(nodes))]
 
     # Waiting
@@ -212,7 +213,7 @@ class Run:
             facts = self._facts(node)
             if facts is None:
                 return State(type=StateType.PENDING, run=self)
-            facts.looked_at = True
+            facts.looked_at |= facts.ended
             if index is None or node.space is None:
                 return self._node_state(facts)
             return self._element_state(facts, index)
@@ -337,7 +338,7 @@ class Run:
         """Somebody looked at this node, so that a failure of it is not silent."""
         facts = self._facts(node)
         if facts is not None:
-            facts.looked_at = True
+            facts.looked_at |= facts.ended
 
     def failures_unseen(self) -> list[Node]:
         """Nodes that failed and that nobody looked at, neither at them nor at what rests on them."""
@@ -411,27 +412,28 @@ def start_graph(
 
 
 def compile_stages(
-    nodes: Sequence[Node], *, kept: frozenset[Node], cut_held: bool
+    nodes: Sequence[Node], compiler: Compiler, *, kept: frozenset[Node], cut_held: bool
 ) -> list[tuple[Stage, Compiled]]:
     """The stages of nodes that are sent together, compiled."""
     stages = form_stages(nodes, cut_held=cut_held)
     used_outside: set[Node] = set(kept)
     depths: dict[Node, set[int]] = {}
     for stage in stages:
-        own = set(stage.nodes)
-        for node in stage.nodes:
-            used_outside.update(used.node for used in node.inputs() if used.node not in own)
-            _note_depths(node, depths)
-    keeps: Callable[[Node], bool] = lambda node: node.holders > 0 or node in used_outside  # noqa: E731
-    return [(stage, compile_stage(stage, keeps=keeps, is_large=_is_large, depths=depths)) for stage in stages]
+        used_outside.update(used.node for used in stage.outside)
+        if stage.space is not None:
+            _note_depths(stage, depths)
+
+    def keeps(node: Node) -> bool:
+        return node.holders > 0 or node in used_outside
+
+    return [(stage, compiler.compile(stage, keeps=keeps, depths=depths)) for stage in stages]
 
 
-def _note_depths(node: Node, depths: dict[Node, set[int]]) -> None:
-    if node.space is None:
-        return
-    for _, argument in node.labelled_arguments():
-        if isinstance(argument, Elements) and argument.input.depth and argument.input.index is None:
-            depths.setdefault(argument.input.node, set()).add(argument.input.depth)
+def _note_depths(stage: Stage, depths: dict[Node, set[int]]) -> None:
+    for node in stage.nodes:
+        for _, argument in node.labelled_arguments():
+            if isinstance(argument, Elements) and argument.input.depth and argument.input.index is None:
+                depths.setdefault(argument.input.node, set()).add(argument.input.depth)
 
 
 def _is_large(value: Any) -> bool:

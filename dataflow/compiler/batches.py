@@ -14,6 +14,8 @@ SECONDS_AHEAD = 1.0
 """Work per worker thread that is sent ahead when batches are short."""
 BATCH_OVERHEAD_SECONDS = 0.002
 LARGEST_BATCH = 1_000_000
+WORTH_SENDING_SECONDS = 0.05
+"""Batches are not cut smaller than this for the sake of an even end."""
 MOST_BATCHES_AHEAD = 1024
 FORGETTING = 0.5
 TAIL_SHARES = 4
@@ -62,7 +64,7 @@ def batch_size(
     if per_element is None:
         return max(1, min(max(-(-share // 2), least), PILOT_ELEMENTS, remaining))
     by_time = int(batch_seconds / per_element) if per_element > 0 else LARGEST_BATCH
-    worth_sending = int(10 * BATCH_OVERHEAD_SECONDS / per_element) if per_element > 0 else share
+    worth_sending = int(WORTH_SENDING_SECONDS / per_element) if per_element > 0 else share
     size = min(by_time, max(share, worth_sending), LARGEST_BATCH)
     return max(1, min(max(size, least), remaining))
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Items, Node, Rows, Template, Whole
+from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Node, Template, Whole
 from dataflow.graph.stages import Stage
 
-__all__ = ["ByKey", "Compiled", "Guard", "Program", "Source", "Step", "compile_stage"]
+__all__ = ["ByKey", "Compiled", "Compiler", "Guard", "Program", "Source", "Step"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ Source = Argument | ByKey | Guard
 """Where the value of a broadcast or column slot comes from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Compiled:
     """A program with the sources of its slots. ``key`` is equal for stages that can share a program and a batch."""
 
@@ -99,88 +99,127 @@ class _Frame:
         return starts[kind] + position
 
 
-def compile_stage(
-    stage: Stage,
-    *,
-    keeps: Callable[[Node], bool],
-    is_large: Callable[[Any], bool],
-    depths: Mapping[Node, set[int]],
-) -> Compiled:
-    """Turn a stage into a program and the sources of its slots.
+class Compiler:
+    """Turns stages into programs; chains of plain nodes of the same shape get the same one.
 
     Args:
-        stage: the nodes that run together.
-        keeps: whether the values of a node must outlive the batch.
         is_large: whether a constant should travel under a key of its own.
-        depths: for nodes whose values will be iterated, to which depths.
     """
+
+    def __init__(self, is_large: Callable[[Any], bool]) -> None:
+        self._is_large = is_large
+        self._programs: dict[object, Program] = {}
+
+    def compile(self, stage: Stage, *, keeps: Callable[[Node], bool], depths: Mapping[Node, set[int]]) -> Compiled:
+        """The program of a stage and the sources of its slots.
+
+        Args:
+            stage: the nodes that run together.
+            keeps: whether the values of a node must outlive the batch.
+            depths: for nodes whose values will be iterated, to which depths.
+        """
+        outputs = tuple(position for position, node in enumerate(stage.nodes) if keeps(node))
+        measures = tuple(
+            (position, depth)
+            for position, node in enumerate(stage.nodes)
+            if node in depths
+            for depth in sorted(depths[node])
+        )
+        if stage.space is None:
+            return self._compile_plain(stage, outputs, measures)
+        frame = _Frame()
+        steps_of = {node: position for position, node in enumerate(stage.nodes)}
+        calls = [
+            [(name, self._place_mapped(frame, steps_of, argument)) for name, argument in _arguments(node)]
+            for node in stage.nodes
+        ]
+        program = _program(stage, frame, calls, outputs, measures)
+        return Compiled(object(), program, tuple(frame.broadcasts), tuple(frame.columns))
+
+    def _compile_plain(self, stage: Stage, outputs: tuple[int, ...], measures: tuple[tuple[int, int], ...]) -> Compiled:
+        """Every argument is a column, so that nodes of one shape can share a batch."""
+        columns: list[Source] = []
+        shape: list[object] = [outputs, measures]
+        before: Node | None = None
+        for node in stage.nodes:
+            shape.append(node.task)
+            for name, source in _arguments(node):
+                if before is not None and isinstance(source, Whole) and source.input.node is before:
+                    shape.append((name,))
+                else:
+                    shape.append(name)
+                    large = isinstance(source, Constant) and self._is_large(source.value)
+                    columns.append(ByKey(source.value) if large else source)  # type: ignore[union-attr]
+            before = node
+        key = tuple(shape)
+        program = self._programs.get(key)
+        if program is None:
+            program = self._programs[key] = _plain_program(stage, outputs, measures)
+        return Compiled(key, program, (), tuple(columns))
+
+    def _place_mapped(self, frame: _Frame, steps_of: Mapping[Node, int], source: Source) -> tuple[str, int]:
+        """Where an argument of a mapped node stands: the same for all elements, or one for each."""
+        match source:
+            case Constant(value) if self._is_large(value):
+                return frame.place("broadcast", frame.broadcasts, ByKey(value), ("value", id(value)))
+            case Constant(value):
+                return frame.place("constant", frame.constants, value, ("value", id(value)))
+            case Collection(value):
+                return frame.place("broadcast", frame.broadcasts, source, ("value", id(value)))
+            case Whole(used):
+                return frame.place("broadcast", frame.broadcasts, source, ("whole", used))
+            case Guard(used):
+                return frame.place("broadcast", frame.broadcasts, source, ("guard", used))
+            case Template():
+                return frame.place("broadcast", frame.broadcasts, source, object())
+            case Elements(used) if used.node in steps_of and not used.depth and not used.allow_failure:
+                return ("step", steps_of[used.node])
+            case Elements(used):
+                return frame.place("column", frame.columns, source, ("elements", used))
+            case _:
+                return frame.place("column", frame.columns, source, object())
+
+
+Calls = list[list[tuple[str | None, tuple[str, int]]]]
+
+
+def _plain_program(stage: Stage, outputs: tuple[int, ...], measures: tuple[tuple[int, int], ...]) -> Program:
     frame = _Frame()
-    steps_of = {node: position for position, node in enumerate(stage.nodes)}
-    place = _place_plain if stage.space is None else _place_mapped
-    calls = [
-        [(name, place(frame, steps_of, argument, is_large)) for name, argument in _arguments(node)]
-        for node in stage.nodes
-    ]
-    program = Program(
+    calls: Calls = []
+    for position, node in enumerate(stage.nodes):
+        before = stage.nodes[position - 1] if position else None
+        calls.append([
+            (name, ("step", position - 1))
+            if before is not None and isinstance(source, Whole) and source.input.node is before
+            else (name, frame.place("column", frame.columns, source, object()))
+            for name, source in _arguments(node)
+        ])  # fmt: skip
+    return _program(stage, frame, calls, outputs, measures)
+
+
+def _program(
+    stage: Stage, frame: _Frame, calls: Calls, outputs: tuple[int, ...], measures: tuple[tuple[int, int], ...]
+) -> Program:
+    return Program(
         name="+".join(node.task.name for node in stage.nodes),
         constants=tuple(frame.constants),
         broadcasts=len(frame.broadcasts),
         columns=len(frame.columns),
         steps=tuple(_step(frame, node, call) for node, call in zip(stage.nodes, calls, strict=True)),
-        outputs=tuple(position for node, position in steps_of.items() if keeps(node)),
-        measures=tuple((steps_of[node], depth) for node in stage.nodes for depth in sorted(depths.get(node, ()))),
+        outputs=outputs,
+        measures=measures,
         is_async=stage.nodes[0].task.is_async,
     )
-    key = object() if stage.space is not None else _shape(stage, calls, program)
-    return Compiled(key=key, program=program, broadcasts=tuple(frame.broadcasts), columns=tuple(frame.columns))
 
 
 def _arguments(node: Node) -> list[tuple[str | None, Source]]:
     """Positional arguments (name None), keyword arguments, and guards (name "")."""
-    guards = [Guard(argument.input) if isinstance(argument, Whole) else argument for argument in node.after]
-    return [
-        *((None, argument) for argument in node.arguments),
-        *node.keywords.items(),
-        *(("", guard) for guard in guards),
-    ]
-
-
-def _place_mapped(
-    frame: _Frame, steps_of: Mapping[Node, int], source: Source, is_large: Callable[[Any], bool]
-) -> tuple[str, int]:
-    """Where an argument of a mapped node stands: the same for all elements, or one for each."""
-    match source:
-        case Constant(value) if is_large(value):
-            return frame.place("broadcast", frame.broadcasts, ByKey(value), ("value", id(value)))
-        case Constant(value):
-            return frame.place("constant", frame.constants, value, ("value", id(value)))
-        case Collection(value):
-            return frame.place("broadcast", frame.broadcasts, source, ("value", id(value)))
-        case Whole(used):
-            return frame.place("broadcast", frame.broadcasts, source, ("whole", used))
-        case Guard(used):
-            return frame.place("broadcast", frame.broadcasts, source, ("guard", used))
-        case Template():
-            return frame.place("broadcast", frame.broadcasts, source, object())
-        case Elements(used) if used.node in steps_of and not used.depth and not used.allow_failure:
-            return ("step", steps_of[used.node])
-        case Elements(used):
-            return frame.place("column", frame.columns, source, ("elements", used))
-        case _:
-            return frame.place("column", frame.columns, source, object())
-
-
-def _place_plain(
-    frame: _Frame, steps_of: Mapping[Node, int], source: Source, is_large: Callable[[Any], bool]
-) -> tuple[str, int]:
-    """Where an argument of a plain node stands: a column, so that nodes of one shape can share a batch."""
-    match source:
-        case Whole(used) if used.node in steps_of:
-            return ("step", steps_of[used.node])
-        case Constant(value) if is_large(value):
-            return frame.place("column", frame.columns, ByKey(value), object())
-        case _:
-            return frame.place("column", frame.columns, source, object())
+    found: list[tuple[str | None, Source]] = [(None, argument) for argument in node.arguments]
+    if node.keywords:
+        found.extend(node.keywords.items())
+    for argument in node.after:
+        found.append(("", Guard(argument.input) if isinstance(argument, Whole) else argument))
+    return found
 
 
 def _step(frame: _Frame, node: Node, call: list[tuple[str | None, tuple[str, int]]]) -> Step:
@@ -192,8 +231,3 @@ def _step(frame: _Frame, node: Node, call: list[tuple[str | None, tuple[str, int
         keywords=tuple((name, slot) for name, slot, _ in slots if name),
         guards=tuple(dict.fromkeys(slot for _, slot, kind in slots if kind != "constant")),
     )
-
-
-def _shape(stage: Stage, calls: list[list[tuple[str | None, tuple[str, int]]]], program: Program) -> object:
-    tasks = tuple(id(node.task) for node in stage.nodes)
-    return (tasks, tuple(map(tuple, calls)), program.outputs, program.measures)

@@ -9,9 +9,11 @@ from typing import NamedTuple
 from dataflow.engine.intervals import IntervalSet
 from dataflow.engine.report import Report
 from dataflow.graph.nodes import Input, Node
-from dataflow.states import UNSUCCESSFUL, StateType
+from dataflow.states import StateType
 
 __all__ = ["NodeFacts", "Segment"]
+
+COMPLETED = int(StateType.COMPLETED)
 
 
 class Segment(NamedTuple):
@@ -50,7 +52,11 @@ class Segment(NamedTuple):
 
     def all_completed(self) -> bool:
         """Whether every one of these elements has a value."""
-        return self.count(StateType.COMPLETED) == self.stop - self.start
+        return self.count(COMPLETED) == self.stop - self.start
+
+
+def _counts(segment: Segment) -> list[tuple[int, int]]:
+    return [(state, number) for state in StateType if (number := segment.count(state))]
 
 
 class NodeFacts:
@@ -58,7 +64,7 @@ class NodeFacts:
 
     __slots__ = (
         "arrivals", "counts", "done", "length", "level", "looked_at", "node", "pending_consumers",
-        "released", "size_bytes", "_segments", "_sorted",
+        "released", "size_bytes", "unsuccessful", "_segments", "_sorted",
     )  # fmt: skip
 
     def __init__(self, node: Node, level: int) -> None:
@@ -71,6 +77,8 @@ class NodeFacts:
         """Number of elements that have ended."""
         self.counts: dict[int, int] = {}
         """Number of elements by `StateType` number; ended elements only."""
+        self.unsuccessful = 0
+        """Number of elements that ended without a value."""
         self.arrivals: list[Segment] = []
         """Segments in the order in which they ended."""
         self._segments: list[Segment] = []
@@ -89,10 +97,11 @@ class NodeFacts:
         self.arrivals.append(segment)
         self._sorted = False
         self.done += segment.stop - segment.start
-        for state in StateType if not segment.all_completed() else (StateType.COMPLETED,):
-            number = segment.count(state)
-            if number:
-                self.counts[state] = self.counts.get(state, 0) + number
+        size = segment.stop - segment.start
+        completed = segment.count(COMPLETED)
+        self.unsuccessful += size - completed
+        for state, number in ((COMPLETED, completed),) if completed == size else _counts(segment):
+            self.counts[state] = self.counts.get(state, 0) + number
 
     @property
     def segments(self) -> list[Segment]:
@@ -106,11 +115,6 @@ class NodeFacts:
     def ended(self) -> bool:
         """Whether every element has ended."""
         return self.done == self.length
-
-    @property
-    def unsuccessful(self) -> int:
-        """Number of elements that ended without a value."""
-        return sum(self.counts.get(state, 0) for state in UNSUCCESSFUL)
 
     def segment_at(self, index: int) -> Segment | None:
         """The segment that an element is in, None if the element has not ended."""

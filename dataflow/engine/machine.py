@@ -113,8 +113,7 @@ class Machine:
 
     def _add_stage(self, stage: Stage, compiled: Compiled) -> None:
         facts = self.facts
-        upstream = [used.node for node in stage.nodes for used in node.inputs()]
-        level = 1 + max((facts[node].level for node in upstream if node in facts), default=-1)
+        level = 1 + max((facts[used.node].level for used in stage.outside), default=-1)
         own = [facts.setdefault(node, NodeFacts(node, level)) for node in stage.nodes]
         record = StageRecord(
             compiled=compiled,
@@ -123,8 +122,9 @@ class Machine:
             strict=all(node.strict for node in stage.nodes),
             lane=self._lane(compiled, stage, level),
         )
-        self.wiring.stage_of.update(dict.fromkeys(stage.nodes, record))
-        late = self.wiring.wire(record)
+        for node in stage.nodes:
+            self.wiring.stage_of[node] = record
+        late = self.wiring.wire(record, stage.outside)
         if record.plain:
             record.length = 1
             if record.active:

@@ -1,25 +1,29 @@
 """Walking elements through the steps of a program, depth first: the innermost loop of the product.
 
-Two walks share one frame. The fast one asks nothing per step and serves elements whose inputs are whole. As soon as
-something fails, the careful one finishes that element, step by step, and writes down what became of each.
+There are two walks over one frame. The careful one looks before each step whether an input failed, and is the
+definition of what happens. The fast one (`generated`) asks nothing and serves elements whose inputs are whole; when a
+step raises, it hands that element over to the careful one.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter, sub
+from operator import itemgetter
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from dataflow.compiler.program import Program, Step
 from dataflow.engine.failures import Failure, pack_error
+from dataflow.engine.generated import MISSING, fast_walk
 from dataflow.engine.report import StepReport
 from dataflow.states import StateType
 
-__all__ = ["Call", "Ledger", "calls_of", "failure_of", "walk"]
+__all__ = ["Call", "Ledger", "failure_of", "walk_carefully", "walk_fast"]
 
 COMPLETED = int(StateType.COMPLETED)
 UPSTREAM_FAILED = int(StateType.UPSTREAM_FAILED)
+Clock = Callable[[], float]
 
 
 class Call(NamedTuple):
@@ -31,8 +35,7 @@ class Call(NamedTuple):
     guards: tuple[int, ...]
 
 
-def calls_of(program: Program) -> list[Call]:
-    """The steps of a program, ready to run."""
+def _calls_of(program: Program) -> list[Call]:
     first = len(program.constants) + program.broadcasts + program.columns
     return [
         Call(first + position, _function(step), _taker(step), step.guards)
@@ -62,13 +65,16 @@ class Ledger:
     """What became of the elements of a batch, written down as they are walked."""
 
     def __init__(self, program: Program, count: int, *, passing: tuple[type[BaseException], ...] = ()) -> None:
+        self.program = program
+        self.calls = _calls_of(program)
         self.passing = passing
         """Exceptions that are not an element's outcome but end the batch (Ctrl-C in the calling thread)."""
-        self.calls = calls_of(program)
         self.outputs: list[list[Any]] = [[] for _ in program.outputs]
         self.output_slots = [self.calls[position].slot for position in program.outputs]
         self.stamps: list[float] = []
-        """For each element: when it began, then when each step ended."""
+        """When the walk began, then for each element when each of its steps ended."""
+        self.seconds: list[list[float]] = []
+        """For each element the duration of each step, where elements overlap so that stamps cannot tell."""
         self._count = count
         self._states: list[bytearray | None] = [None] * len(self.calls)
         self._errors: list[dict[int, bytes]] = [{} for _ in self.calls]
@@ -80,6 +86,13 @@ class Ledger:
             states = self._states[position] = bytearray([COMPLETED]) * self._count
         states[offset] = failure.state
         self._errors[position][offset] = failure.error
+
+    def fail(self, frame: list[Any], position: int, offset: int, error: BaseException) -> None:
+        """Write down that a step raised for an element, and put the failure into its slot."""
+        if isinstance(error, self.passing):
+            raise error
+        frame[self.calls[position].slot] = failure = failure_of(error)
+        self.note(position, offset, failure)
 
     def collect(self, frame: list[Any]) -> None:
         """Keep the values of this element that leave the batch."""
@@ -97,14 +110,12 @@ class Ledger:
 
     def report(self, done: int) -> tuple[StepReport, ...]:
         """The columns of the first ``done`` elements."""
-        stride = len(self.calls) + 1
+        width = len(self.calls)
+        seconds = np.array(self.seconds) if self.seconds else np.diff(np.array(self.stamps))
+        columns = seconds[: done * width].reshape(-1, width).T.astype(np.float32)
         return tuple(
-            StepReport(
-                states=_shortest(states, done),
-                seconds=array("f", map(sub, self.stamps[j + 1 :: stride], self.stamps[j::stride])).tobytes(),
-                errors=self._errors[j],
-            )
-            for j, states in enumerate(self._states)
+            StepReport(states=_shortest(states, done), seconds=columns[position].tobytes(), errors=errors)
+            for position, (states, errors) in enumerate(zip(self._states, self._errors, strict=True))
         )
 
 
@@ -115,92 +126,67 @@ def _shortest(states: bytearray | None, done: int) -> int | bytes:
     return kept[0] if kept and kept.count(kept[0]) == done else kept
 
 
-def walk(
-    ledger: Ledger,
-    frame: list[Any],
-    rows: Iterable[tuple[Any, ...]],
-    *,
-    first_column: int,
-    clock: Callable[[], float],
-    deadline: float,
-    careful: bool,
-) -> int:
-    """Run the elements one after the other until all are done or the deadline has passed.
-
-    Args:
-        ledger: where to write down what became of them.
-        frame: the frame, with constants and broadcasts filled in.
-        rows: the values of the column slots, one tuple per element.
-        first_column: slot of the first column.
-        clock: gives seconds.
-        deadline: on that clock, after which no further element is begun.
-        careful: whether inputs may be failures, so that each step has to look.
-
-    Returns:
-        How many elements were run.
-    """
-    calls, stamp, end = ledger.calls, ledger.stamps.append, first_column + _width(ledger, first_column)
-    single = ledger.outputs[0].append if len(ledger.outputs) == 1 else None
-    single_slot = ledger.output_slots[0] if single else -1
-    done = 0
-    now = clock()
-    for row in rows:
-        frame[first_column:end] = row
-        stamp(now)
-        if careful:
-            _walk_carefully(ledger, frame, done, 0, clock)
-        else:
-            position = 0
-            try:
-                for slot, function, take, _ in calls:
-                    frame[slot] = function(*take(frame))
-                    now = clock()
-                    stamp(now)
-                    position += 1
-            except BaseException as error:  # boundary: user code; whatever it raises is this element's outcome
-                _fail(ledger, frame, done, position, error)
-                stamp(clock())
-                _walk_carefully(ledger, frame, done, position + 1, clock)
-        if single:
-            single(frame[single_slot])
-        else:
-            ledger.collect(frame)
-        done += 1
-        now = clock()
-        if now >= deadline:
-            break
-    return done
-
-
-def _width(ledger: Ledger, first_column: int) -> int:
-    return ledger.calls[0].slot - first_column
-
-
-def _walk_carefully(ledger: Ledger, frame: list[Any], offset: int, first: int, clock: Callable[[], float]) -> None:
-    """Run the steps from ``first`` on, looking before each whether an input failed."""
-    for position in range(first, len(ledger.calls)):
-        slot, function, take, guards = ledger.calls[position]
-        broken = next((frame[guard] for guard in guards if type(frame[guard]) is Failure), None)
-        if broken is not None:
-            failure = frame[slot] = Failure(UPSTREAM_FAILED, broken.error)
-            ledger.note(position, offset, failure)
-        else:
-            try:
-                frame[slot] = function(*take(frame))
-            except BaseException as error:  # boundary: user code, as above
-                _fail(ledger, frame, offset, position, error)
-        ledger.stamps.append(clock())
-
-
-def _fail(ledger: Ledger, frame: list[Any], offset: int, position: int, error: BaseException) -> None:
-    if isinstance(error, ledger.passing):
-        raise error
-    failure = failure_of(error)
-    frame[ledger.calls[position].slot] = failure
-    ledger.note(position, offset, failure)
-
-
 def failure_of(error: BaseException) -> Failure:
     """The failure that an exception of user code means: SystemExit and its like are no answer."""
     state = StateType.FAILED if isinstance(error, Exception) else StateType.CRASHED
     return Failure(int(state), pack_error(error))
+
+
+def walk_fast(ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: Any, clock: Clock, deadline: float) -> int:
+    """Run elements whose inputs are whole, until all are done or the deadline has passed; gives how many were run.
+
+    Args:
+        ledger: where to write down what became of them.
+        frame: the frame, with constants and broadcasts filled in.
+        columns: the values of the column slots.
+        rows: the same by element.
+        clock: gives seconds.
+        deadline: on that clock, after which no further element is begun.
+    """
+    program = ledger.program
+    shared = frame[: len(program.constants) + program.broadcasts]
+    first_step = ledger.calls[0].slot
+
+    def recover(offset: int, error: BaseException, element: list[Any], times: list[float]) -> list[Any]:
+        position = next(i for i, value in enumerate(element[first_step:]) if value is MISSING)
+        ledger.stamps.extend(times[:position])
+        ledger.fail(element, position, offset, error)
+        ledger.stamps.append(clock())
+        _finish(ledger, element, offset, position + 1, clock)
+        return element[first_step:]
+
+    walk = fast_walk(program)
+    keeps = [output.append for output in ledger.outputs]
+    bare = columns[0] if len(columns) == 1 else rows
+    return walk(*shared, bare, clock, deadline, ledger.stamps, recover, *keeps)
+
+
+def walk_carefully(ledger: Ledger, frame: list[Any], rows: Iterable[tuple[Any, ...]], clock: Clock, deadline: float) -> int:
+    """As `walk_fast`, for elements whose inputs may be failures."""
+    end = ledger.calls[0].slot
+    done = 0
+    ledger.stamps.append(clock())
+    for row in rows:
+        frame[end - len(row) : end] = row
+        _finish(ledger, frame, done, 0, clock)
+        ledger.collect(frame)
+        done += 1
+        if ledger.stamps[-1] >= deadline:
+            break
+    return done
+
+
+def _finish(ledger: Ledger, frame: list[Any], offset: int, first: int, clock: Clock) -> None:
+    """Run the steps of one element from ``first`` on, looking before each whether an input failed."""
+    for position in range(first, len(ledger.calls)):
+        slot, function, take, guards = ledger.calls[position]
+        broken = next((frame[guard] for guard in guards if type(frame[guard]) is Failure), None)
+        if broken is not None:
+            frame[slot] = Failure(UPSTREAM_FAILED, broken.error)
+            ledger.note(position, offset, frame[slot])
+        else:
+            try:
+                frame[slot] = function(*take(frame))
+            except BaseException as error:  # boundary: user code; whatever it raises is this element's outcome
+                ledger.fail(frame, position, offset, error)
+        ledger.stamps.append(clock())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dataflow.engine.failures import Failure
-from dataflow.engine.walk import UPSTREAM_FAILED, Ledger, failure_of
+from dataflow.engine.walk import UPSTREAM_FAILED, Ledger
 
 __all__ = ["walk_async"]
 
@@ -17,21 +17,17 @@ def walk_async(
     ledger: Ledger,
     frame: list[Any],
     rows: Iterable[tuple[Any, ...]],
-    *,
-    first_column: int,
     clock: Callable[[], float],
     deadline: float,
     concurrency: int,
 ) -> int:
-    """As `walk`, with up to ``concurrency`` elements under way at once.
+    """As `walk_carefully`, with up to ``concurrency`` elements under way at once.
 
     Elements are begun in order, and none after the deadline, so what was run is always a prefix.
     """
-    walker = _Walker(ledger, clock)
-    coroutine = walker.walk_all(frame, rows, first_column, deadline, concurrency)
-    walked = _run(coroutine)
-    for stamps, values in walked:
-        ledger.stamps.extend(stamps)
+    walked = _run(_Walker(ledger, clock).walk_all(frame, rows, deadline, concurrency))
+    for seconds, values in walked:
+        ledger.seconds.append(seconds)
         ledger.collect(values)
     return len(walked)
 
@@ -60,32 +56,34 @@ class _Walker:
         self,
         frame: list[Any],
         rows: Iterable[tuple[Any, ...]],
-        first_column: int,
         deadline: float,
         concurrency: int,
     ) -> list[tuple[list[float], list[Any]]]:
         gate = asyncio.Semaphore(concurrency)
+        end = self.ledger.calls[0].slot
         under_way = []
         for offset, row in enumerate(rows):
             await gate.acquire()
             if offset and self.clock() >= deadline:
+                gate.release()
                 break
             own = [*frame]
-            own[first_column : first_column + len(row)] = row
+            own[end - len(row) : end] = row
             under_way.append(asyncio.create_task(self._walk_one(own, offset, gate)))
         return list(await asyncio.gather(*under_way))
 
     async def _walk_one(
         self, frame: list[Any], offset: int, gate: asyncio.Semaphore
     ) -> tuple[list[float], list[Any]]:
-        stamps = [self.clock()]
+        seconds = []
         try:
             for position in range(len(self.ledger.calls)):
+                began = self.clock()
                 await self._step(frame, offset, position)
-                stamps.append(self.clock())
+                seconds.append(self.clock() - began)
         finally:
             gate.release()
-        return stamps, frame
+        return seconds, frame
 
     async def _step(self, frame: list[Any], offset: int, position: int) -> None:
         slot, function, take, guards = self.ledger.calls[position]
@@ -97,7 +95,4 @@ class _Walker:
         try:
             frame[slot] = await function(*take(frame))
         except BaseException as error:  # boundary: user code; whatever it raises is this element's outcome
-            if isinstance(error, self.ledger.passing):
-                raise
-            frame[slot] = failure_of(error)
-            self.ledger.note(position, offset, frame[slot])
+            self.ledger.fail(frame, position, offset, error)

@@ -25,7 +25,7 @@ class Wiring:
         self.aligned: dict[NodeFacts, list[tuple[StageRecord, Source]]] = {}
         self.explosions: dict[NodeFacts, dict[tuple[int | None, int], Explosion]] = {}
 
-    def wire(self, stage: StageRecord) -> list[Explosion]:
+    def wire(self, stage: StageRecord, outside: tuple[Input, ...]) -> list[Explosion]:
         """Register everything a stage uses.
 
         Returns:
@@ -37,7 +37,7 @@ class Wiring:
         for used in _whole_inputs(slots):
             self._wait_for(used, whole)
         late = [] if stage.plain else self._wire_columns(stage)
-        self._register_consumer(stage)
+        self._register_consumer(stage, outside)
         stage.waiter = whole
         stage.awaits_lengths = len(stage.sources) > 1 and any(source.length is None for source in stage.sources)
         whole.remaining += stage.awaits_lengths
@@ -112,12 +112,11 @@ class Wiring:
             waiter.remaining += 1
             self.whole_waiters.setdefault(facts, []).append(waiter)
 
-    def _register_consumer(self, stage: StageRecord) -> None:
-        own = set(stage.facts)
-        used = dict.fromkeys(self.facts[used.node] for facts in stage.facts for used in facts.node.inputs())
-        stage.upstream = [facts for facts in used if facts not in own]
-        for facts in stage.upstream:
-            facts.pending_consumers += 1
+    def _register_consumer(self, stage: StageRecord, outside: tuple[Input, ...]) -> None:
+        if outside:
+            stage.upstream = list(dict.fromkeys(self.facts[used.node] for used in outside))
+            for facts in stage.upstream:
+                facts.pending_consumers += 1
 
     def waiters_for(self, facts: NodeFacts, start: int, stop: int) -> Iterator[Waiter]:
         """Who waited for one of these elements, each taken off the list."""

@@ -18,7 +18,7 @@ from dataflow.engine.columns import Column, open_levels
 from dataflow.engine.failures import Failure, pack_error
 from dataflow.engine.inputs import resolve, resolve_column
 from dataflow.engine.report import Report
-from dataflow.engine.walk import Ledger, walk
+from dataflow.engine.walk import Ledger, walk_carefully, walk_fast
 from dataflow.engine.walk_async import walk_async
 from dataflow.errors import UnpicklableResult
 from dataflow.states import StateType
@@ -55,14 +55,14 @@ def run_batch(
     frame, columns, careful = _frame(program, batch, dependencies)
     deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
     rows = zip(*columns, strict=True) if columns else repeat((), batch.count)
-    first_column = len(program.constants) + program.broadcasts
-    common: dict[str, Any] = {"first_column": first_column, "clock": context.clock, "deadline": deadline}
     token = inside_task.set(True)
     try:
         if program.is_async:
-            done = walk_async(ledger, frame, rows, **common, concurrency=context.async_concurrency)
+            done = walk_async(ledger, frame, rows, context.clock, deadline, context.async_concurrency)
+        elif careful:
+            done = walk_carefully(ledger, frame, rows, context.clock, deadline)
         else:
-            done = walk(ledger, frame, rows, **common, careful=careful)
+            done = walk_fast(ledger, frame, columns, rows, context.clock, deadline)
     finally:
         inside_task.reset(token)
     if context.crosses_processes:

@@ -29,6 +29,8 @@ class Stage:
     level: int
     """Number of barriers before it among the nodes sent together; deeper stages are run first."""
     space: Space | None
+    outside: tuple[Input, ...]
+    """Every use that its nodes make of nodes outside it."""
 
 
 def form_stages(nodes: Sequence[Node], *, cut_held: bool) -> list[Stage]:
@@ -38,37 +40,45 @@ def form_stages(nodes: Sequence[Node], *, cut_held: bool) -> list[Stage]:
         nodes: nodes to be sent together, each after the nodes it uses.
         cut_held: whether a plain node that user code holds must end its stage.
     """
-    consumers = _count_consumers(nodes)
+    inputs_of_node = {node: tuple(node.inputs()) for node in nodes}
+    consumers = _count_consumers(inputs_of_node.values())
     levels: dict[Node, int] = {}
     group_of: dict[Node, list[Node]] = {}
     groups: list[list[Node]] = []
-    for node in nodes:
-        inputs = node.inputs()
+    for node, inputs in inputs_of_node.items():
         near = [used.node for used in inputs if used.node in levels and _is_near(node, used)]
-        if node.space is None and not _is_chain_link(node, inputs, near, consumers, cut_held):
+        if near and node.space is None and not _is_chain_link(node, inputs, near, consumers, cut_held):
             near = []
         level = levels[node] = _level(levels, inputs, near)
         own = _join([group_of[up] for up in near if levels[up] == level], group_of, groups)
         own.append(node)
         group_of[node] = own
     order = {node: position for position, node in enumerate(nodes)}
-    return [_stage(sorted(group, key=order.__getitem__), levels) for group in groups if group]
+    return [_stage(group, levels, order, inputs_of_node) for group in groups if group]
 
 
-def _stage(group: list[Node], levels: dict[Node, int]) -> Stage:
+def _stage(
+    group: list[Node], levels: dict[Node, int], order: dict[Node, int], inputs_of_node: dict[Node, tuple[Input, ...]]
+) -> Stage:
+    if len(group) == 1:
+        outside = inputs_of_node[group[0]]
+    else:
+        group.sort(key=order.__getitem__)
+        own = set(group)
+        outside = tuple(used for node in group for used in inputs_of_node[node] if used.node not in own)
     space = group[0].space
-    return Stage(tuple(group), levels[group[0]], space.root() if space else None)
+    return Stage(tuple(group), levels[group[0]], space.root() if space else None, outside)
 
 
-def _count_consumers(nodes: Iterable[Node]) -> dict[Node, int]:
+def _count_consumers(all_inputs: Iterable[tuple[Input, ...]]) -> dict[Node, int]:
     counts: dict[Node, int] = {}
-    for node in nodes:
-        for up in {used.node for used in node.inputs()}:
+    for inputs in all_inputs:
+        for up in {used.node for used in inputs} if len(inputs) > 1 else [used.node for used in inputs]:
             counts[up] = counts.get(up, 0) + 1
     return counts
 
 
-def _level(levels: dict[Node, int], inputs: list[Input], near: list[Node]) -> int:
+def _level(levels: dict[Node, int], inputs: tuple[Input, ...], near: list[Node]) -> int:
     level = 0
     for used in inputs:
         before = levels.get(used.node)
@@ -99,10 +109,10 @@ def _only_element_wise(node: Node, up: Node) -> bool:
 
 
 def _is_chain_link(
-    node: Node, inputs: list[Input], near: list[Node], consumers: dict[Node, int], cut_held: bool
+    node: Node, inputs: tuple[Input, ...], near: list[Node], consumers: dict[Node, int], cut_held: bool
 ) -> bool:
     """Whether a plain node uses exactly one node, which nobody else uses or may ask for."""
-    if not near or len({used.node for used in inputs}) != 1 or node.after:
+    if len({used.node for used in inputs}) != 1 or node.after:
         return False
     up = near[0]
     if consumers[up] != 1 or (cut_held and up.holders > 0):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import contextlib
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +33,7 @@ __all__ = ["DaskCluster", "address_cluster", "current_cluster", "existing_cluste
 logger = logging.getLogger("dataflow")
 _started: dict[str, DaskCluster] = {}
 _starting = threading.Lock()
+_open_shells: weakref.WeakSet[DaskShell] = weakref.WeakSet()
 
 
 class DaskCluster:
@@ -42,7 +46,9 @@ class DaskCluster:
 
     def open_shell(self, run_id: str, post: Post) -> DaskShell:
         """A shell for one run."""
-        return DaskShell(self, run_id, post)
+        shell = DaskShell(self, run_id, post)
+        _open_shells.add(shell)
+        return shell
 
 
 def local_cluster(**options: Any) -> DaskCluster:
@@ -68,13 +74,32 @@ def _once(kind: str, *, crosses_processes: bool) -> DaskCluster:
 
 
 def _start_processes(**options: Any) -> Client:
-    defaults: dict[str, Any] = {"worker_class": QuietNanny, "dashboard_address": None, "silence_logs": logging.ERROR}
-    return Client(LocalCluster(**{**defaults, **options}), set_as_default=False)
+    return _start(worker_class=QuietNanny, **options)
 
 
 def _start_threads(**options: Any) -> Client:
-    defaults: dict[str, Any] = {"processes": False, "dashboard_address": None, "silence_logs": logging.ERROR}
-    return Client(LocalCluster(**{**defaults, **options}), set_as_default=False)
+    return _start(processes=False, **options)
+
+
+def _start(**options: Any) -> Client:
+    """A client of a new cluster of this process. Without a dashboard, unless asked for, since it takes 0.6 s to load."""
+    defaults: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
+    if "dashboard_address" not in options:
+        defaults["scheduler_kwargs"] = {"dashboard": False}
+    client = Client(LocalCluster(**{**defaults, **options}), set_as_default=False)
+    atexit.register(_stop, client)
+    return client
+
+
+def _stop(client: Client) -> None:
+    """Close a cluster of ours when the process ends, without the log lines of a planned end."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for shell in list(_open_shells):
+        shell.close()
+    cluster = client.cluster
+    client.close()
+    if cluster is not None:
+        cluster.close()
 
 
 _STARTERS = {"local": _start_processes, "threads": _start_threads}
@@ -143,9 +168,11 @@ class DaskShell:
         self._crosses_processes = cluster.crosses_processes
         self._post = post
         self._prefix = f"dataflow-{run_id}"
-        self._futures: dict[str, Future] = {}
+        self._futures: dict[str, Future[Any]] = {}
         self._objects: dict[int, tuple[str, Any]] = {}
         self._programs: dict[Lane, str] = {}
+        self._watchers: set[asyncio.Task[None]] = set()
+        self._closed = False
         self._threads = 0
         self._waiting_since: float | None = None
         self._run = RunOnWorker(
@@ -244,23 +271,30 @@ class DaskShell:
         packed = pack_error(error)
         self._post(BatchLost(record.number, packed, again=False, state=StateType.FAILED, element=element))
 
-    def _remember(self, futures: Sequence[Future], wanted: dict[str, BatchRecord | None]) -> None:
-        for future in futures:
-            self._futures[future.key] = future
-            record = wanted[future.key]
-            if record is not None:
-                future.add_done_callback(lambda done, number=record.number: self._on_done(done, number))
+    def _remember(self, futures: Sequence[Future[Any]], wanted: dict[str, BatchRecord | None]) -> None:
+        self._futures.update((str(future.key), future) for future in futures)
+        watched = [(future, record.number) for future in futures if (record := wanted[str(future.key)]) is not None]
+        self._client.loop.add_callback(self._watch_all, watched)
 
-    def _on_done(self, future: Future, number: int) -> None:
-        """A key has ended; only a bad end is news here, since a good one was reported before."""
+    def _watch_all(self, watched: Sequence[tuple[Future[Any], int]]) -> None:
+        """Wait, on the client's event loop, for the end of each key."""
+        for future, number in watched:
+            task = asyncio.create_task(self._watch(future, number))
+            self._watchers.add(task)
+            task.add_done_callback(self._watchers.discard)
+
+    async def _watch(self, future: Future[Any], number: int) -> None:
+        """Only a bad end of a key is news here, since a good one was reported before."""
+        with contextlib.suppress(asyncio.CancelledError), self._client.as_current():
+            await distributed.wait([future])
         if future.status == "error":
-            error = future.exception()
+            error = await future.exception()
             killed = isinstance(error, KilledWorker)
             packed = pack_error(_killed(error) if killed else error)
             state = StateType.CRASHED if killed else StateType.FAILED
             self._post(BatchLost(number, packed, again=killed, state=state))
-        elif future.status in ("cancelled", "lost"):
-            error = WorkLost("the cluster dropped this work", where=future.key, fix="run the flow again")
+        elif future.status in ("cancelled", "lost") and not self._closed:
+            error = WorkLost("the cluster dropped this work", where=str(future.key), fix="run the flow again")
             self._post(BatchLost(number, pack_error(error), again=True, state=StateType.CRASHED))
 
     def release(self, keys: Sequence[str]) -> None:
@@ -287,12 +321,19 @@ class DaskShell:
 
     def close(self) -> None:
         """Drop all keys of this run."""
-        if self._client.status != "running":
+        if self._closed:
             return
-        with contextlib.suppress(ValueError):  # the topic is unknown if the client has reconnected
-            self._client.unsubscribe_topic(self._prefix)
+        self._closed = True
+        if self._client.status == "running":
+            self._client.loop.add_callback(self._stop_watching)
+            with contextlib.suppress(ValueError):  # the topic is unknown if the client has reconnected
+                self._client.unsubscribe_topic(self._prefix)
         self.release(list(self._futures))
         self._objects.clear()
+
+    def _stop_watching(self) -> None:
+        for task in self._watchers:
+            task.cancel()
 
 
 def _killed(error: BaseException | None) -> WorkLost:

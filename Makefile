@@ -1,0 +1,57 @@
+# Everything a person or a machine does here. Needs only Python (3.11 or newer) and make; the rest comes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Environments are stamped with the checksum of pyproject.toml: a changed bound installs anew, a fresh clone does not.
+SUM := $(shell cksum < pyproject.toml | cut -d' ' -f1)
+DEMO := $(VENV)/installed-demo-$(SUM)
+ALL := $(VENV)/installed-all-$(SUM)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format docs pytest benchmarks clean
+
+help: ## say what there is
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+demo: $(DEMO) ## run the main job on 336,776 real flights
+	$(BIN)/python notebooks/flights.py
+
+test: lint docs pytest ## lint, docs without warnings, every test
+
+lint: $(ALL) ## ruff, mypy, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(ALL) ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(ALL) ## build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+pytest: $(ALL) ## every test and every example in the documentation
+	$(BIN)/python -m pytest
+
+benchmarks: $(ALL) ## measure against raw Dask; takes some minutes
+	$(BIN)/python tests/benchmarks/run.py
+
+clean: ## take away everything that was made here
+	rm -rf $(VENV) docs/_build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(DEMO): | $(BIN)/python
+	$(PIP) install --editable '.[demo]'
+	@touch $@
+
+$(ALL): | $(BIN)/python
+	$(PIP) install --editable '.[demo,docs,test,typing]'
+	@touch $@ $(DEMO)

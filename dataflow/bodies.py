@@ -1,0 +1,94 @@
+"""The running body of a ``@flow``: its run, and how calls of tasks become nodes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dataflow.context import current_flow, current_run, inside_task
+from dataflow.futures import Future, MappedFuture
+from dataflow.graph.builder import Builder
+from dataflow.sites import caller_site
+from dataflow.states import State
+
+if TYPE_CHECKING:
+    from dataflow.calls import Call
+    from dataflow.session import Run
+
+__all__ = ["Body", "current_body", "entered", "held_state"]
+
+
+class Body:
+    """Turns calls of tasks into nodes of one run; may be used from several threads."""
+
+    def __init__(self, run: Run, *, cluster: Any, is_async: bool) -> None:
+        self.run = run
+        self.cluster = cluster
+        """Where it runs, as it was said; flows called in the body run there too."""
+        self.is_async = is_async
+        """Whether the body is ``async def``, so that calls of async tasks give awaitables."""
+        self._builder = Builder(run.graph)
+
+    def submit(self, call: Call) -> Future[Any]:
+        """Add the node of a call to the run; gives its future at once."""
+        node = self._builder.call(
+            call.task.spec,
+            call.task.signature,
+            call.arguments,
+            call.keywords,
+            wait_for=call.wait_for,
+            mapped=call.mapped,
+            strict=call.strict,
+            site=caller_site(),
+        )
+        # The future holds the value from before the engine hears of the node.
+        future: Future[Any] = Future(self.run, node) if node.space is None else MappedFuture(self.run, node)
+        self.run.announce(node)
+        return future
+
+    def value(self, call: Call) -> Any:
+        """The value of a call: at once, or as an awaitable for an async task in an async body."""
+        future = self.submit(call)
+        if call.task.spec.is_async and self.is_async:
+            return self._awaited(future, return_state=call.return_state)
+        return self.outcome(future, return_state=call.return_state)
+
+    @staticmethod
+    def outcome(future: Future[Any], *, return_state: bool) -> Any:
+        """Wait for a future; its value, or its state."""
+        if not return_state:
+            return future.result()
+        future.wait()
+        return held_state(future)
+
+    def _awaited(self, future: Future[Any], *, return_state: bool) -> Coroutine[Any, Any, Any]:
+        # Waiting blocks a thread of its own, so that the loop of the body stays free.
+        return asyncio.to_thread(self.outcome, future, return_state=return_state)
+
+
+def held_state(future: Future[Any]) -> State[Any]:
+    """The state of a future, which keeps the future, and so its value, as long as it is in use."""
+    state = future.state
+    return state if state.load is None else replace(state, load=future.result)
+
+
+current_body: ContextVar[Body | None] = ContextVar("current_body", default=None)
+"""The body of the flow that is executing in this context, if any."""
+
+
+@contextmanager
+def entered(body: Body) -> Iterator[None]:
+    """Calls of tasks inside are calls of this body, not of a surrounding block or task."""
+    body_token, run_token = current_body.set(body), current_run.set(body.run)
+    flow_token, task_token = current_flow.set(None), inside_task.set(False)
+    try:
+        yield
+    finally:
+        inside_task.reset(task_token)
+        current_flow.reset(flow_token)
+        current_run.reset(run_token)
+        current_body.reset(body_token)

@@ -1,0 +1,114 @@
+"""The end of a ``@flow``: its final state, decided by what its body returned or raised and by failures nobody saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dataflow.errors import Cancelled as CancelledError
+from dataflow.errors import FlowFailed, UsageError
+from dataflow.futures import Future
+from dataflow.graph.containers import cut
+from dataflow.graph.nodes import Node
+from dataflow.states import Cancelled, Completed, Failed, State
+
+if TYPE_CHECKING:
+    from dataflow.session import Run
+
+__all__ = ["concluded", "interrupted", "resolved"]
+
+SHOWN_NODES = 5
+"""So many failed nodes are named in a message; of the rest only the number is told."""
+
+
+def resolved(value: Any) -> Any:
+    """The value with the values of futures in their places, at any depth; waits for them.
+
+    Raises:
+        Exception: whatever a future raises.
+    """
+    opened = cut(value, _is_future)
+    return opened.rebuilt([future.result() for future in opened.targets]) if opened.targets else value
+
+
+def concluded(run: Run, returned: Any) -> State[Any]:
+    """The final state of a flow whose body has returned; waits until all submitted work has ended.
+
+    A returned state decides; then returned futures, in any container; then failures that nobody looked at.
+    """
+    run.finish()
+    if isinstance(returned, State):
+        return _decided_by_state(run, returned)
+    opened = cut(returned, _is_future_or_state)
+    failed = [target for target in opened.targets if _is_future(target) and not target.state.is_completed()]
+    if failed:
+        return _failed_futures(run, failed, sum(map(_is_future, opened.targets)))
+    unseen = [] if any(map(_is_future, opened.targets)) else run.failures_unseen()
+    if unseen:
+        return _failed_unseen(run, unseen)
+    values = opened.rebuilt([_settled(target) for target in opened.targets]) if opened.targets else returned
+    return replace(Completed(data=values), run=run)
+
+
+def interrupted(run: Run, error: BaseException) -> State[Any]:
+    """The final state of a flow whose body has raised; cancels what has not ended.
+
+    Raises:
+        BaseException: the error itself, where it is not one of the code but a wish to stop (Ctrl-C).
+    """
+    run.cancel()
+    if not isinstance(error, Exception):
+        raise error
+    final = Cancelled if isinstance(error, CancelledError) else Failed
+    return replace(final(message=f"{type(error).__name__}: {error}", data=error), run=run)
+
+
+def _is_future(value: Any) -> bool:
+    return isinstance(value, Future)
+
+
+def _is_future_or_state(value: Any) -> bool:
+    return isinstance(value, Future | State)
+
+
+def _decided_by_state(run: Run, state: State[Any]) -> State[Any]:
+    if not state.is_final():
+        problem = f"the flow returned the state {state}, which is not an end"
+        raise UsageError(problem, where=f"flow {run.name!r}", fix="return a value, Completed(...) or Failed(...)")
+    return replace(_settled(state), run=run)
+
+
+def _settled(target: Any) -> Any:
+    """A future's value; a state with its value in it, because the values of a run go with the run."""
+    if isinstance(target, Future):
+        return target.result()
+    if target.load is None:
+        return replace(target, data=resolved(target.data))
+    return replace(target, load=None, data=target.result(raise_on_failure=False))
+
+
+def _failed_futures(run: Run, failed: Sequence[Future[Any]], count: int) -> State[Any]:
+    roots = [future for future in failed if not future.state.is_upstream_failed()]
+    error = _error_of((roots or failed)[0])
+    return replace(Failed(message=f"{len(failed)} of {count} returned futures did not succeed", data=error), run=run)
+
+
+def _error_of(future: Future[Any]) -> BaseException:
+    try:
+        future.result()
+    except Exception as error:  # noqa: BLE001 - boundary: the exception of the user's task is the value that is asked for
+        return error
+    raise AssertionError(f"{future!r} was taken for failed")
+
+
+def _failed_unseen(run: Run, nodes: Sequence[Node]) -> State[Any]:
+    more = f" and {len(nodes) - SHOWN_NODES} more" if len(nodes) > SHOWN_NODES else ""
+    names = ", ".join(node.slug for node in nodes[:SHOWN_NODES]) + more
+    error = FlowFailed(
+        f"work failed and nobody looked at it: {names}",
+        where=f"flow {run.name!r}",
+        fix="ask for .result() or .state of the futures, return them, or pass them on in allow_failure(...)",
+    )
+    error.__cause__ = _error_of(Future(run, nodes[0]))
+    return replace(Failed(message=str(error), data=error), run=run)

@@ -1,0 +1,76 @@
+"""The fast walk of a program as generated source: one Python function per program, no loop over its steps.
+
+Asking per element and step which slot to fill, from where, and how costs several times what a small task costs. So the
+loop over the steps is unrolled once per program, as the standard library does for dataclasses. What this function must
+do is defined by the careful walk beside it (`walk.walk_carefully`), to which it hands over as soon as a step raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dataflow.compiler.program import Program, Step
+
+__all__ = ["MISSING", "fast_walk", "source_of"]
+
+MISSING = object()
+"""In the slot of a step that was not reached."""
+
+
+def fast_walk(program: Program) -> Callable[..., int]:
+    """The function that walks elements through a program.
+
+    It takes the values of all constants and broadcasts, the rows (bare values if there is one column), a clock, a
+    deadline, the list of stamps, the ``append`` of each output, and ``recover(offset, error, frame, stamps)``, which
+    ends an element after an exception and gives the values of all steps. It returns how many elements it ran.
+    """
+    namespace: dict[str, Any] = {"MISSING": MISSING}
+    namespace.update({f"f{position}": step.function for position, step in enumerate(program.steps)})
+    exec(compile(source_of(program), f"<walk of {program.name}>", "exec"), namespace)  # noqa: S102 - our own text
+    return namespace["walk"]  # type: ignore[no-any-return]
+
+
+def source_of(program: Program) -> str:
+    """The source of the walk: ``v`` are the slots of the frame, ``t`` the times at which steps ended."""
+    shared = len(program.constants) + program.broadcasts
+    first_step = shared + program.columns
+    steps = range(len(program.steps))
+    values = [f"v{first_step + position}" for position in steps]
+    times = [f"t{position}" for position in steps]
+    keeps = [f"keep{output}" for output in range(len(program.outputs))]
+    row = ", ".join(f"v{slot}" for slot in range(shared, first_step)) or "_"
+    body = [
+        f"{values[position]} = f{position}({_arguments(step)}); {times[position]} = clock()"
+        for position, step in enumerate(program.steps)
+    ]
+    frame = ", ".join(f"v{slot}" for slot in range(first_step + len(values)))
+    lines = [
+        f"def walk({_listed([f'v{slot}' for slot in range(shared)])}rows, clock, deadline, stamps, recover, *keep):",
+        f"    {_listed(keeps)}= keep" if keeps else "    pass",
+        f"    {' = '.join(times)} = clock()",
+        "    stamps.append(t0)",
+        "    done = 0",
+        f"    for {row} in rows:",
+        f"        {' = '.join(values)} = MISSING",
+        "        try:",
+        *(f"            {line}" for line in body),
+        f"            stamps += ({_listed(times)})",
+        "        except BaseException as error:",
+        f"            {_listed(values)}= recover(done, error, [{frame}], [{', '.join(times)}])",
+        f"            {times[-1]} = stamps[-1]",
+        *(f"        {keep}({values[position]})" for keep, position in zip(keeps, program.outputs, strict=True)),
+        "        done += 1",
+        f"        if {times[-1]} >= deadline:",
+        "            break",
+        "    return done",
+    ]
+    return "\n".join(lines)
+
+
+def _listed(names: list[str]) -> str:
+    return "".join(f"{name}, " for name in names)
+
+
+def _arguments(step: Step) -> str:
+    return ", ".join([f"v{slot}" for slot in step.positional] + [f"{name}=v{slot}" for name, slot in step.keywords])

@@ -1,0 +1,228 @@
+"""What ``flow.run()`` of the graph door gives: the state of the flow, of its handles and of their elements."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dataflow.graph.nodes import Node
+from dataflow.handles import Handle
+from dataflow.states import State, StateType
+
+if TYPE_CHECKING:
+    from dataflow.flow_view import FlowView
+    from dataflow.session import Run
+
+__all__ = ["ElementStates", "FlowState", "HandleState", "HandleStates"]
+
+
+class KeptRun:
+    """Keeps the values of a run on the cluster as long as a state of it is in use."""
+
+    __slots__ = ("__weakref__", "run")
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        weakref.finalize(self, run.close)
+
+
+class _Predicates:
+    """The questions that users of the graph door ask of any state."""
+
+    __slots__ = ()
+
+    @property
+    def state(self) -> State[Any]:
+        """The state as the rest of the product knows it."""
+        raise NotImplementedError
+
+    @property
+    def message(self) -> str:
+        """One sentence about it."""
+        return self.state.message
+
+    def is_successful(self) -> bool:
+        """Whether it ended with a value."""
+        return self.state.is_completed()
+
+    def is_failed(self) -> bool:
+        """Whether it ended without one: an exception, a failed input, or a lost worker."""
+        return self.state.is_failed() or self.state.is_crashed()
+
+    def is_finished(self) -> bool:
+        """Whether it will not change any more."""
+        return self.state.is_final()
+
+    def is_running(self) -> bool:
+        """Whether part of it has started and it has not ended."""
+        return self.state.is_running()
+
+    def is_pending(self) -> bool:
+        """Whether it has not started."""
+        return self.state.is_pending()
+
+    def is_cancelled(self) -> bool:
+        """Whether somebody cancelled it."""
+        return self.state.is_cancelled()
+
+    def is_upstream_failed(self) -> bool:
+        """Whether it was not run because an input failed."""
+        return self.state.is_upstream_failed()
+
+
+class HandleState(_Predicates):
+    """The state of a handle, or of one element; its ``result`` is the value, or the exception of failed work."""
+
+    __slots__ = ("_index", "_kept", "_node")
+
+    def __init__(self, kept: KeptRun, node: Node, index: int | range | None = None) -> None:
+        self._kept = kept
+        self._node = node
+        self._index = index
+
+    def __repr__(self) -> str:
+        element = "" if self._index is None else f"[{self._index}]"
+        return f"<{self._node.slug}{element}: {self.state}>"
+
+    @property
+    def state(self) -> State[Any]:
+        """Its state now."""
+        index = self._index if isinstance(self._index, int) else None
+        return self._kept.run.state(self._node, index)
+
+    @property
+    def result(self) -> Any:
+        """The value, fetched from the cluster when asked for; of failed work the exception."""
+        return self._kept.run.value(self._node, self._index, raise_on_failure=False)
+
+    def is_mapped(self) -> bool:
+        """Whether it stands for a list with one state for each element."""
+        return self._node.space is not None and not isinstance(self._index, int)
+
+    @property
+    def map_states(self) -> ElementStates:
+        """The states of the elements of a mapped handle.
+
+        Raises:
+            AttributeError: it is not mapped.
+        """
+        if not self.is_mapped():
+            raise AttributeError(f"{self!r} is not mapped, so it has no map_states")
+        length = self._kept.run.length(self._node)
+        return ElementStates(self._kept, self._node, range(length) if self._index is None else _range(self._index))
+
+    @property
+    def n_map_states(self) -> int:
+        """Number of elements of a mapped handle."""
+        return len(self.map_states)
+
+
+def _range(index: int | range) -> range:
+    return index if isinstance(index, range) else range(index, index + 1)
+
+
+class ElementStates(Sequence[HandleState]):
+    """The states of the elements of a mapped handle, each made when it is looked at."""
+
+    __slots__ = ("_indices", "_kept", "_node")
+
+    def __init__(self, kept: KeptRun, node: Node, indices: range) -> None:
+        self._kept = kept
+        self._node = node
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, position: Any) -> Any:
+        picked = self._indices[position]
+        if isinstance(picked, range):
+            return ElementStates(self._kept, self._node, picked)
+        return HandleState(self._kept, self._node, picked)
+
+    def __repr__(self) -> str:
+        return f"<states of {len(self)} elements of {self._node.slug}>"
+
+
+class HandleStates(Mapping[Handle, HandleState]):
+    """The states of all handles of a run, by handle, parameter, or task that was added as itself."""
+
+    __slots__ = ("_flow", "_handles", "_kept")
+
+    def __init__(self, flow: FlowView, kept: KeptRun, handles: tuple[Handle, ...]) -> None:
+        self._flow = flow
+        self._kept = kept
+        self._handles = dict.fromkeys(handles)
+
+    def __getitem__(self, item: Any) -> HandleState:
+        handle = self._flow.handle(item)
+        return HandleState(self._kept, handle.node, handle.index)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._flow
+
+    def __iter__(self) -> Iterator[Handle]:
+        return iter(self._handles)
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def __repr__(self) -> str:
+        return f"<states of {len(self)} tasks of flow {self._flow.name!r}>"
+
+
+class FlowState(_Predicates):
+    """What became of a run of the graph door. The reference tasks decide it.
+
+    Example:
+        >>> from dataflow import Flow, task
+        >>> @task
+        ... def half(x):
+        ...     return 1 / x
+        >>> with Flow("halves") as flow:
+        ...     halves = half.map([1, 0, 4])
+        >>> state = flow.run(cluster="inline")
+        >>> state.is_successful(), [element.is_failed() for element in state.result[halves].map_states]
+        (False, [False, True, False])
+        >>> state.result[halves].map_states[2].result
+        0.25
+    """
+
+    __slots__ = ("_state", "result", "run")
+
+    def __init__(self, flow: FlowView, run: Run, handles: tuple[Handle, ...]) -> None:
+        kept = KeptRun(run)
+        self.run = run
+        """The run it is the state of."""
+        self.result = HandleStates(flow, kept, handles)
+        """The state of each handle."""
+        self._state = decided_state(run, [handle.node for handle in flow.reference_tasks()])
+
+    def __repr__(self) -> str:
+        return f"<{self.state}>"
+
+    @property
+    def state(self) -> State[Any]:
+        """The state of the flow."""
+        return self._state
+
+
+FINAL_STATES = (
+    (StateType.CANCELLED, "were cancelled"),
+    (StateType.CRASHED, "crashed"),
+    (StateType.FAILED, "failed"),
+    (StateType.UPSTREAM_FAILED, "were not run, because an input failed"),
+)
+"""What makes a flow end badly, the strongest first."""
+
+
+def decided_state(run: Run, nodes: Sequence[Node]) -> State[Any]:
+    """The final state of a flow, decided by the states of some of its nodes."""
+    types = [run.state(node).type for node in nodes]
+    for kind, words in FINAL_STATES:
+        if kind in types:
+            final = StateType.FAILED if kind is StateType.UPSTREAM_FAILED else kind
+            message = f"{types.count(kind)} of {len(types)} reference tasks {words}"
+            return State(type=final, message=message, run=run)
+    return State(type=StateType.COMPLETED, message="all reference tasks succeeded", run=run)

@@ -1,0 +1,74 @@
+"""What all tests share: one small real cluster for the whole session, a clean state around each test, a leak check."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from distributed import Client, LocalCluster
+
+SETTLE_SECONDS = 5.0
+"""How long threads of a test may take to end by themselves before they count as leaked."""
+
+OURS = "dataflow"
+"""Threads of this project carry its name; others belong to the libraries below, which keep some for ever."""
+
+
+@pytest.fixture(scope="session")
+def local_cluster() -> Iterator[LocalCluster]:
+    """A real cluster of two worker processes with one thread each, started once."""
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        silence_logs=40,
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def session_client(local_cluster: LocalCluster) -> Iterator[Client]:
+    """The one connection to the shared cluster; not the process's default, so that tests say where they run."""
+    with Client(local_cluster, set_as_default=False) as client:
+        yield client
+
+
+@pytest.fixture
+def client(session_client: Client) -> Iterator[Client]:
+    """A client of the shared cluster; fails the test that leaves values behind on it."""
+    yield session_client
+    gc.collect()
+    left = keys_left(session_client)
+    if left:
+        session_client.restart()
+    assert not left, f"values left on the cluster after the test: {sorted(left)[:5]}"
+
+
+def keys_left(client: Client) -> list[str]:
+    """Keys that workers still hold once the scheduler had time to forget what nobody wants."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        held = [str(key) for keys in client.has_what().values() for key in keys]
+        if not held or time.monotonic() > deadline:
+            return held
+        pause(0.05)
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_threads() -> Iterator[None]:
+    """Fail a test that leaves a thread of ours running."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while leaked := [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith(OURS)]:
+        assert time.monotonic() < deadline, f"threads left running: {leaked}"
+        pause(0.02)
+
+
+def pause(seconds: float) -> None:
+    """Let other threads go on for a moment."""
+    threading.Event().wait(seconds)

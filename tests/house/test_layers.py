@@ -1,0 +1,55 @@
+"""The layers of the package hold, and importing it stays cheap."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("distributed", "bokeh", "numpy", "pandas", "tornado", "rich")
+PATHS = (ROOT, ROOT / "results", ROOT / "integrations")
+
+
+def loaded_by(statement: str, *, asked: tuple[str, ...]) -> list[str]:
+    """Names among ``asked`` that a fresh interpreter has loaded after a statement."""
+    code = f"{statement}; import sys; print(*[name for name in {asked!r} if name in sys.modules])"
+    paths = [str(path) for path in PATHS]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_every_module_imports_only_layers_below(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The contracts written in pyproject.toml are kept, and new modules have been given a layer."""
+    monkeypatch.chdir(ROOT)
+    for path in PATHS:
+        monkeypatch.syspath_prepend(path)
+    status = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
+    assert status == 0, capsys.readouterr().out
+
+
+def test_importing_dataflow_is_cheap() -> None:
+    """A bare import loads neither the distributed scheduler nor any heavy library."""
+    assert loaded_by("import dataflow", asked=HEAVY) == []
+
+
+def test_the_import_check_sees_what_is_loaded() -> None:
+    """The check above is able to fail: it names a heavy library that a statement does load."""
+    assert loaded_by("import distributed", asked=("distributed", "bokeh")) == ["distributed"]
+
+
+def test_results_do_not_load_dataflow() -> None:
+    """The ground floor can be used by itself."""
+    assert loaded_by("import dataflow_results", asked=("dataflow", "dask", "distributed")) == []

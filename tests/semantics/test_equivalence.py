@@ -1,0 +1,158 @@
+"""Generated flows give the same states and values everywhere: interpreter, inline, Dask, at any batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from distributed import Client
+from hypothesis import HealthCheck, Verbosity, find, given, settings
+
+from dataflow.errors import UpstreamFailed
+from dataflow.graph.nodes import Graph, Node
+from dataflow.session import Run, open_run
+from tests.semantics.flows_strategy import Recipe, build, recipes
+from tests.semantics.functions import Refused
+from tests.semantics.interpreter import Outcome, interpret
+
+BATCH_SIZES = (1, 7, 10_000, None)
+"""One element, some, all, and what the engine chooses."""
+
+PATIENCE_SECONDS = 20.0
+"""So that a flow that never ends is shown as one."""
+
+WITHOUT_CLUSTER = settings(max_examples=250, deadline=None, derandomize=True)
+ON_THREADS = settings(WITHOUT_CLUSTER, max_examples=30)
+ON_PROCESSES = settings(
+    WITHOUT_CLUSTER, max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def written(value: Any) -> Any:
+    """A value in a form that compares: exceptions by class, those of user code also by message."""
+    match value:
+        case Refused():
+            return ("raised", "Refused", str(value))
+        case BaseException():
+            return ("raised", type(value).__name__)
+        case list() | tuple():
+            return type(value)(written(item) for item in value)
+        case dict():
+            return {key: written(item) for key, item in value.items()}
+    return value
+
+
+def expected(outcome: Outcome) -> dict[str, Any]:
+    """What the interpreter says of a node."""
+    said: dict[str, Any] = {"": _said(outcome)}
+    for index, element in enumerate(outcome.elements or ()):
+        said[f"[{index}]"] = _said(element)
+    if outcome.elements is not None and not outcome.completed:
+        said[""] = (outcome.state,)
+    return said
+
+
+def _said(outcome: Outcome) -> tuple[Any, ...]:
+    if outcome.state == "UpstreamFailed":
+        return outcome.state, AnyOf(written(cause) for cause in outcome.causes)
+    return outcome.state, written(outcome.value)
+
+
+class AnyOf(list[Any]):
+    """Equal to each of its items: where more than one input failed, any of them may be named as the root."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return other in list(self)
+
+
+def observed(run: Run, node: Node) -> dict[str, Any]:
+    """What a run says of a node, asked as user code asks."""
+    state = run.state(node)
+    if node.space is None:
+        return {"": (state.name, _value(run, node))}
+    whole = (state.name, written(run.value(node))) if state.is_completed() else (state.name,)
+    elements = {
+        f"[{index}]": (run.state(node, index).name, _value(run, node, index)) for index in range(run.length(node))
+    }
+    return {"": whole, **elements}
+
+
+def _value(run: Run, node: Node, index: int | None = None) -> Any:
+    value = run.value(node, index, raise_on_failure=False)
+    is_blocked = run.state(node, index).is_upstream_failed()
+    return written(value.__cause__ if is_blocked and isinstance(value, UpstreamFailed) else value)
+
+
+def run_everything(graph: Graph, cluster: Any) -> list[dict[str, Any]]:
+    """Run a graph as the body of a flow would, and ask for all of it."""
+    run = open_run("generated", graph, cluster)
+    try:
+        for node in graph.nodes:
+            run.hold(node)
+        for node in graph.nodes:
+            run.announce(node)
+        for node in graph.nodes:
+            assert run.wait(node, timeout=PATIENCE_SECONDS), f"{node} has not ended"
+        return [observed(run, node) for node in graph.nodes]
+    finally:
+        run.close()
+
+
+def assert_same(recipe: Recipe, cluster: Any) -> None:
+    """Compare every node, at every batch size, with the interpreter."""
+    truth = [expected(outcome) for outcome in interpret(build(recipe).nodes).values()]
+    for batch_size in BATCH_SIZES:
+        graph = build(recipe, batch_size)
+        found = run_everything(graph, cluster)
+        for node, want, got in zip(graph.nodes, truth, found, strict=True):
+            assert got == want, f"{node.slug} at batch size {batch_size}"
+
+
+@WITHOUT_CLUSTER
+@given(recipes())
+def test_inline_is_the_interpreter(recipe: Recipe) -> None:
+    """In the calling thread, at batch sizes 1, 7, all and chosen."""
+    assert_same(recipe, "inline")
+
+
+@ON_THREADS
+@given(recipes())
+def test_threads_are_the_interpreter(recipe: Recipe) -> None:
+    """On a Dask cluster in this process."""
+    assert_same(recipe, "threads")
+
+
+def test_processes_are_the_interpreter(client: Client) -> None:
+    """On a Dask cluster of processes, where everything travels."""
+
+    @ON_PROCESSES
+    @given(recipes())
+    def compare(recipe: Recipe) -> None:
+        assert_same(recipe, client)
+
+    compare()
+
+
+INTERESTING: dict[str, Callable[[list[Outcome]], bool]] = {
+    "some elements failed": lambda outcomes: any(
+        {element.state for element in outcome.elements or ()} == {"Completed", "Failed"} for outcome in outcomes
+    ),
+    "some elements were not run": lambda outcomes: any(
+        {element.state for element in outcome.elements or ()} == {"Completed", "UpstreamFailed"} for outcome in outcomes
+    ),
+    "lengths did not fit": lambda outcomes: any(outcome.as_whole for outcome in outcomes),
+    "an empty map": lambda outcomes: any(outcome.elements == () for outcome in outcomes),
+    "an exception as a value": lambda outcomes: any(
+        outcome.completed and "raised" in str(written(outcome.value)) for outcome in outcomes
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", INTERESTING)
+def test_the_generated_flows_are_worth_comparing(kind: str) -> None:
+    """The strategy reaches each of the cases that engines get wrong."""
+    search = settings(max_examples=2_000, deadline=None, derandomize=True, verbosity=Verbosity.quiet)
+    find(recipes(), lambda recipe: INTERESTING[kind](list(interpret(build(recipe).nodes).values())), settings=search)
