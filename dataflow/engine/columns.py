@@ -8,7 +8,7 @@ from typing import Any
 
 from dataflow.engine.failures import Failure, pack_error
 from dataflow.errors import MapError
-from dataflow.graph.habits import is_sequence
+from dataflow.graph.habits import is_sequence, items_of
 from dataflow.states import StateType
 
 __all__ = ["Column", "open_levels", "size_of"]
@@ -75,7 +75,7 @@ def _open(values: Iterable[Any], whose: str) -> Iterator[Any]:
         if isinstance(value, Failure):
             yield value
         elif is_sequence(value):
-            yield from value
+            yield from items_of(value) or ()
         else:
             yield Failure(StateType.FAILED, pack_error(_not_iterable(value, whose)))
 

@@ -50,6 +50,10 @@ class Segment(NamedTuple):
         end = self.offset + self.stop - self.start
         return self.report.steps[self.step].count(state, self.offset, end)
 
+    def part(self, start: int, stop: int) -> Segment:
+        """The part of this segment from start to stop."""
+        return self._replace(start=start, stop=stop, offset=self.offset + start - self.start)
+
     def all_completed(self) -> bool:
         """Whether every one of these elements has a value."""
         return self.count(COMPLETED) == self.stop - self.start

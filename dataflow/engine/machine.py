@@ -301,7 +301,7 @@ class Machine:
         measure = (segment.step, explosion.depth)
         if segment.key is None:
             self._place(explosion, segment, segment.stop - segment.start)
-        elif report is not None and explosion.index is None and measure in program.measures:
+        elif report is not None and explosion.bounds is None and measure in program.measures:
             self._place(explosion, segment, report.totals[program.measures.index(measure)])
         else:
             self._measures.append((explosion, segment))

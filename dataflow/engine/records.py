@@ -156,19 +156,19 @@ class Opened:
 class Explosion:
     """A node opened ``depth`` levels: a new index space that grows as segments and their totals arrive in order."""
 
-    __slots__ = ("depth", "facts", "index", "opened", "source_views", "_next", "_position", "_waiting")
+    __slots__ = ("bounds", "depth", "facts", "opened", "source_views", "_next", "_position", "_waiting")
 
-    def __init__(self, facts: NodeFacts, index: int | None, depth: int) -> None:
+    def __init__(self, facts: NodeFacts, bounds: tuple[int, int] | None, depth: int) -> None:
         self.facts = facts
-        self.index = index
-        """The one element that is opened; None for all of them."""
+        self.bounds = bounds
+        """The elements that are opened, first to last; None for all of them."""
         self.depth = depth
         self.opened: list[Opened] = []
         """By position in the new space."""
         self.source_views: list[tuple[StageRecord, Source]] = []
         """Stages that iterate over it."""
         self._waiting: dict[int, tuple[Segment, int]] = {}
-        self._next = index or 0
+        self._next = bounds[0] if bounds else 0
         self._position = 0
 
     def add(self, segment: Segment, total: int) -> list[Opened]:
@@ -185,16 +185,13 @@ class Explosion:
 
     def length(self) -> int | None:
         """Number of elements, once the last segment is placed."""
-        end = self.facts.length if self.index is None else self.index + 1
-        complete = self._next == end and (self.facts.ended or self.index is not None)
+        end = self.bounds[1] if self.bounds else self.facts.length
+        complete = end is not None and self._next >= end and (self.facts.ended or self.bounds is not None)
         return self._position if complete else None
 
     def part_of(self, segment: Segment) -> Segment | None:
         """What of a segment is opened here."""
-        if self.index is None:
+        if self.bounds is None:
             return segment
-        if not segment.start <= self.index < segment.stop:
-            return None
-        offset = segment.offset + self.index - segment.start
-        return segment._replace(start=self.index, stop=self.index + 1, offset=offset)
-
+        low, high = max(segment.start, self.bounds[0]), min(segment.stop, self.bounds[1])
+        return segment.part(low, high) if low < high else None

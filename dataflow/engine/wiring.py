@@ -23,7 +23,7 @@ class Wiring:
         self.whole_waiters: dict[NodeFacts, list[Waiter]] = {}
         self.element_waiters: dict[NodeFacts, dict[int, list[Waiter]]] = {}
         self.aligned: dict[NodeFacts, list[tuple[StageRecord, Source]]] = {}
-        self.explosions: dict[NodeFacts, dict[tuple[int | None, int], Explosion]] = {}
+        self.explosions: dict[NodeFacts, dict[tuple[tuple[int, int] | None, int], Explosion]] = {}
 
     def wire(self, stage: StageRecord, outside: tuple[Input, ...]) -> list[Explosion]:
         """Register everything a stage uses.
@@ -90,17 +90,15 @@ class Wiring:
 
     def _explosion(self, facts: NodeFacts, used: Input) -> tuple[Explosion, bool]:
         known = self.explosions.setdefault(facts, {})
-        index = used.index if isinstance(used.index, int) and facts.node.space is not None else None
-        if (index, used.depth) in known:
-            return known[index, used.depth], False
-        explosion = known[index, used.depth] = Explosion(facts, index, used.depth)
+        bounds = _bounds(used)
+        if (bounds, used.depth) in known:
+            return known[bounds, used.depth], False
+        explosion = known[bounds, used.depth] = Explosion(facts, bounds, used.depth)
         return explosion, bool(facts.arrivals)
 
     def explosion_of(self, used: Input) -> Explosion:
         """The index space that a stage iterates over when it opens a node."""
-        facts = self.facts[used.node]
-        index = used.index if isinstance(used.index, int) and facts.node.space is not None else None
-        return self.explosions[facts][index, used.depth]
+        return self.explosions[self.facts[used.node]][_bounds(used), used.depth]
 
     def _wait_for(self, used: Input, waiter: Waiter) -> None:
         facts = self.facts[used.node]
@@ -128,13 +126,20 @@ class Wiring:
             yield from waiting.pop(index, ())
 
 
+def _bounds(used: Input) -> tuple[int, int] | None:
+    """First and last of the elements that are opened; None for all."""
+    if used.index is None or used.node.space is None:
+        return None
+    return (used.index, used.index + 1) if isinstance(used.index, int) else (used.index.start, used.index.stop)
+
+
 def _whole_inputs(slots: tuple[SlotSource, ...]) -> Iterator[Input]:
     for slot in slots:
         match slot:
             case Whole(used) | Guard(used):
                 yield used
             case Template(_, many):
-                yield from (used for used in many if isinstance(used, Input))
+                yield from (inner for inner in many if isinstance(inner, Input))
             case _:
                 pass
 

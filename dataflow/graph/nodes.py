@@ -76,8 +76,9 @@ class Input:
     """One use of a node by another.
 
     ``index`` None takes the node whole (the ordered list of a mapped node), an int one element, a range some of them.
-    ``depth`` says how many levels of nesting are opened: for a mapped node 0 keeps its elements, 1 is ``flatten``;
-    for a plain node 1 iterates its value, 2 is ``flatten`` of it.
+    ``depth`` says how many levels of nesting are opened. In a `Whole` it counts how often the value is flattened. In
+    `Elements` of a mapped node, or of a slice of it, it counts the flattens too; of a plain node or of one element it
+    is one more, since iterating its value is the first.
     """
 
     node: Node
@@ -119,7 +120,7 @@ class Template:
     """A container in which references were replaced by slots; slot k is filled from ``inputs[k]``."""
 
     skeleton: Any
-    inputs: tuple[Input, ...]
+    inputs: tuple[Input | Collection, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,14 @@ class Graph:
 
     def slug_for(self, name: str) -> str:
         """A readable slug, unique in this graph and equal in every identical build: ``load``, ``load-2``."""
-        count = self._slugs[name] = self._slugs.get(name, 0) + 1
-        return name if count == 1 else f"{name}-{count}"
+        count = self._slugs.get(name, 0) + 1
+        slug = name if count == 1 else f"{name}-{count}"
+        while count > 1 and slug in self._slugs:  # a task that is itself called load-2
+            count += 1
+            slug = f"{name}-{count}"
+        self._slugs[name] = count
+        self._slugs.setdefault(slug, 1)
+        return slug
 
 
 class Node:
@@ -231,7 +238,7 @@ def inputs_of(argument: Argument) -> tuple[Input, ...]:
         case Whole(used) | Elements(used):
             return (used,)
         case Template(_, used_many):
-            return used_many
+            return tuple(used for used in used_many if isinstance(used, Input))
         case Rows(rows):
             return tuple(used for row in rows for used in inputs_of(row))
         case _:

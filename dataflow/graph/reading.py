@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from dataflow.annotations import Annotation, allow_failure, strip
 from dataflow.errors import ArgumentError, HandleError, UsageError
@@ -35,7 +35,7 @@ class _Inputs:
         return known
 
     def template(self, skeleton: Any) -> Template:
-        return Template(skeleton, cast("tuple[Input, ...]", tuple(self.found)))
+        return Template(skeleton, tuple(self.found))
 
 
 class Reader:

@@ -62,11 +62,9 @@ def read_blocks(page: Path) -> list[Block]:
     return find(page.read_text(encoding="utf-8"))
 
 
-def run_block(block: Block, page: Path, namespace: dict[str, Any]) -> str:
+def run_block(block: Block, name: str, namespace: dict[str, Any]) -> str:
     """What a block prints; an exception counts as its last printed line, as in a traceback."""
-    name = f"{page}:{block.line}"
-    source = "\n" * (block.line - 1) + block.code  # so that tracebacks name the line of the page
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    source = "\n" * (block.line - 1) + block.code  # so that messages name the line of the page
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         try:
@@ -80,7 +78,9 @@ def main(page: Path) -> None:
     """Run a page in this process's ``__main__`` and print the outputs as JSON, line number to text."""
     namespace = vars(sys.modules["__main__"])
     blocks = [block for block in read_blocks(page) if not block.skipped]
-    outputs = {block.line: run_block(block, page, namespace) for block in blocks}
+    lines = page.read_text(encoding="utf-8").splitlines(keepends=True)
+    linecache.cache[page.name] = (sum(map(len, lines)), None, lines, page.name)  # the source of functions can be read
+    outputs = {block.line: run_block(block, page.name, namespace) for block in blocks}
     print(json.dumps(outputs))
 
 

@@ -101,7 +101,8 @@ def _summary(elements: Sequence[Outcome]) -> Outcome:
     if not unsuccessful:
         return Outcome(value=[element.value for element in elements], elements=tuple(elements))
     state: StateName = "Failed" if any(element.state == "Failed" for element in unsuccessful) else "UpstreamFailed"
-    return replace(unsuccessful[0], state=state, elements=tuple(elements))
+    causes = tuple(cause for element in unsuccessful for cause in _roots(element))
+    return Outcome(state=state, value=causes[0], causes=causes, elements=tuple(elements))
 
 
 def _resolve(argument: Argument, outcomes: Outcomes) -> Outcome | Source:

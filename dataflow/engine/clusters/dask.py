@@ -33,7 +33,7 @@ __all__ = ["DaskCluster", "address_cluster", "current_cluster", "existing_cluste
 logger = logging.getLogger("dataflow")
 _started: dict[str, DaskCluster] = {}
 _starting = threading.Lock()
-_open_shells: weakref.WeakSet[DaskShell] = weakref.WeakSet()
+_clusters: weakref.WeakKeyDictionary[Client, DaskCluster] = weakref.WeakKeyDictionary()
 
 
 class DaskCluster:
@@ -43,33 +43,56 @@ class DaskCluster:
         self.client = client
         self.crosses_processes = crosses_processes
         self.name = str(client.scheduler.address) if client.scheduler is not None else "closed"
+        self.topic = f"dataflow-{client.id}"
+        """Where the workers send the reports of all runs of this client."""
+        self.shells: weakref.WeakValueDictionary[str, DaskShell] = weakref.WeakValueDictionary()
+        client.subscribe_topic(self.topic, self._on_event)
 
     def open_shell(self, run_id: str, post: Post) -> DaskShell:
         """A shell for one run."""
-        shell = DaskShell(self, run_id, post)
-        _open_shells.add(shell)
+        shell = self.shells[run_id] = DaskShell(self, run_id, post)
         return shell
+
+    def _on_event(self, event: tuple[float, Any]) -> None:
+        """A report came; it is for one of the runs, if that still goes on."""
+        run_id, wire = event[1]
+        shell = self.shells.get(run_id)
+        if shell is not None:
+            shell.post(BatchReported(Report.from_wire(wire)))
+
+    def close_shells(self) -> None:
+        """Drop what all runs have on the cluster."""
+        for shell in list(self.shells.values()):
+            shell.close()
 
 
 def local_cluster(**options: Any) -> DaskCluster:
     """Worker processes on this machine; without options one per process of ours, started once and used again."""
     if options:
-        return DaskCluster(_start_processes(**options), crosses_processes=True)
+        return _of(_start_processes(**options), crosses_processes=True)
     return _once("local", crosses_processes=True)
 
 
 def threads_cluster(**options: Any) -> DaskCluster:
     """Worker threads in this process; values are not copied."""
     if options:
-        return DaskCluster(_start_threads(**options), crosses_processes=False)
+        return _of(_start_threads(**options), crosses_processes=False)
     return _once("threads", crosses_processes=False)
+
+
+def _of(client: Client, *, crosses_processes: bool) -> DaskCluster:
+    """The one `DaskCluster` of a client."""
+    known = _clusters.get(client)
+    if known is None:
+        known = _clusters[client] = DaskCluster(client, crosses_processes=crosses_processes)
+    return known
 
 
 def _once(kind: str, *, crosses_processes: bool) -> DaskCluster:
     with _starting:
         known = _started.get(kind)
         if known is None or known.client.status != "running":
-            known = _started[kind] = DaskCluster(_STARTERS[kind](), crosses_processes=crosses_processes)
+            known = _started[kind] = _of(_STARTERS[kind](), crosses_processes=crosses_processes)
         return known
 
 
@@ -94,8 +117,8 @@ def _start(**options: Any) -> Client:
 def _stop(client: Client) -> None:
     """Close a cluster of ours when the process ends, without the log lines of a planned end."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    for shell in list(_open_shells):
-        shell.close()
+    if client in _clusters:
+        _clusters[client].close_shells()
     cluster = client.cluster
     client.close()
     if cluster is not None:
@@ -110,7 +133,7 @@ def address_cluster(*, address: str) -> DaskCluster:
     with _starting:
         known = _started.get(address)
         if known is None or known.client.status != "running":
-            known = _started[address] = DaskCluster(_connect(address), crosses_processes=True)
+            known = _started[address] = _of(_connect(address), crosses_processes=True)
         return known
 
 
@@ -146,7 +169,7 @@ def existing_cluster(*, client_or_cluster: Any) -> DaskCluster:
             where=f"cluster={client!r:.60}",
             fix="pass its address (client.scheduler.address): dataflow keeps a connection of its own",
         )
-    return DaskCluster(client, crosses_processes=not str(client.scheduler.address).startswith("inproc"))
+    return _of(client, crosses_processes=not str(client.scheduler.address).startswith("inproc"))
 
 
 def current_cluster() -> DaskCluster:
@@ -166,7 +189,7 @@ class DaskShell:
     def __init__(self, cluster: DaskCluster, run_id: str, post: Post) -> None:
         self._client = cluster.client
         self._crosses_processes = cluster.crosses_processes
-        self._post = post
+        self.post = post
         self._prefix = f"dataflow-{run_id}"
         self._futures: dict[str, Future[Any]] = {}
         self._objects: dict[int, tuple[str, Any]] = {}
@@ -176,11 +199,11 @@ class DaskShell:
         self._threads = 0
         self._waiting_since: float | None = None
         self._run = RunOnWorker(
-            self._prefix,
+            cluster.topic,
+            run_id,
             crosses_processes=cluster.crosses_processes,
             async_concurrency=settings().async_concurrency,
         )
-        self._client.subscribe_topic(self._prefix, self._on_event)
         self.tend()
 
     def threads(self) -> int:
@@ -192,7 +215,7 @@ class DaskShell:
         threads = sum(self._client.nthreads().values())
         if threads != self._threads:
             self._threads = threads
-            self._post(ThreadsChanged(threads))
+            self.post(ThreadsChanged(threads))
         if threads:
             self._waiting_since = None
         else:
@@ -210,10 +233,7 @@ class DaskShell:
                 where=str(self._client.scheduler.address),
                 fix="start workers (`dask worker ADDRESS`, cluster.scale(n)), or raise DATAFLOW_WORKERS_TIMEOUT_SECONDS",
             )
-            self._post(CancelAsked(pack_error(error)))
-
-    def _on_event(self, event: tuple[float, Any]) -> None:
-        self._post(BatchReported(Report.from_wire(event[1])))
+            self.post(CancelAsked(pack_error(error)))
 
     def key_of(self, value: Any, is_collection: bool) -> str:
         """Put a large object, or a Dask collection's graph, onto the cluster once."""
@@ -269,7 +289,7 @@ class DaskShell:
 
     def _refuse(self, record: BatchRecord, element: int | None, error: Exception) -> None:
         packed = pack_error(error)
-        self._post(BatchLost(record.number, packed, again=False, state=StateType.FAILED, element=element))
+        self.post(BatchLost(record.number, packed, again=False, state=StateType.FAILED, element=element))
 
     def _remember(self, futures: Sequence[Future[Any]], wanted: dict[str, BatchRecord | None]) -> None:
         self._futures.update((str(future.key), future) for future in futures)
@@ -292,10 +312,10 @@ class DaskShell:
             killed = isinstance(error, KilledWorker)
             packed = pack_error(_killed(error) if killed else error)
             state = StateType.CRASHED if killed else StateType.FAILED
-            self._post(BatchLost(number, packed, again=killed, state=state))
+            self.post(BatchLost(number, packed, again=killed, state=state))
         elif future.status in ("cancelled", "lost") and not self._closed:
             error = WorkLost("the cluster dropped this work", where=str(future.key), fix="run the flow again")
-            self._post(BatchLost(number, pack_error(error), again=True, state=StateType.CRASHED))
+            self.post(BatchLost(number, pack_error(error), again=True, state=StateType.CRASHED))
 
     def release(self, keys: Sequence[str]) -> None:
         """Drop columns."""
@@ -326,8 +346,6 @@ class DaskShell:
         self._closed = True
         if self._client.status == "running":
             self._client.loop.add_callback(self._stop_watching)
-            with contextlib.suppress(ValueError):  # the topic is unknown if the client has reconnected
-                self._client.unsubscribe_topic(self._prefix)
         self.release(list(self._futures))
         self._objects.clear()
 

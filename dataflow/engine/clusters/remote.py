@@ -22,19 +22,21 @@ class RunOnWorker:
 
     Args:
         topic: where reports go.
+        run_id: whose reports they are.
         crosses_processes: whether results may leave this process.
         async_concurrency: elements of one batch of async tasks that run at once.
     """
 
-    __slots__ = ("async_concurrency", "crosses_processes", "topic")
+    __slots__ = ("async_concurrency", "crosses_processes", "run_id", "topic")
 
-    def __init__(self, topic: str, *, crosses_processes: bool, async_concurrency: int) -> None:
+    def __init__(self, topic: str, run_id: str, *, crosses_processes: bool, async_concurrency: int) -> None:
         self.topic = topic
+        self.run_id = run_id
         self.crosses_processes = crosses_processes
         self.async_concurrency = async_concurrency
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (self.topic, self.crosses_processes, self.async_concurrency))
+        return (_rebuild, (self.topic, self.run_id, self.crosses_processes, self.async_concurrency))
 
     def __call__(self, program: Shipped, payload: Any, *dependencies: Any) -> Any:
         """Run a batch and send its report (first) and its columns (as the result)."""
@@ -50,12 +52,12 @@ class RunOnWorker:
             report, outputs = run_batch(loaded, batch, dependencies, context)
         except Exception as error:  # boundary: what cannot even be begun here must be told, or the run would hang
             report, outputs = _crashed(batch, error, context), ()
-        worker.log_event(self.topic, report.to_wire())
+        worker.log_event(self.topic, (self.run_id, report.to_wire()))
         return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _rebuild(topic: str, crosses_processes: bool, async_concurrency: int) -> RunOnWorker:
-    return RunOnWorker(topic, crosses_processes=crosses_processes, async_concurrency=async_concurrency)
+def _rebuild(topic: str, run_id: str, crosses_processes: bool, async_concurrency: int) -> RunOnWorker:
+    return RunOnWorker(topic, run_id, crosses_processes=crosses_processes, async_concurrency=async_concurrency)
 
 
 def _crashed(batch: Batch, error: Exception, context: WorkerContext) -> Report:
