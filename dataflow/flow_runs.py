@@ -14,10 +14,10 @@ from dataflow.states import Running, State
 
 __all__ = ["FlowRun"]
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class FlowRun(Generic[R]):
+class FlowRun(Generic[R_co]):
     """One execution of a flow, started and not waited for.
 
     Args:
@@ -25,10 +25,10 @@ class FlowRun(Generic[R]):
         execute: runs the body and gives the final state; called in a thread.
     """
 
-    def __init__(self, run: Run, execute: Callable[[], State[R]]) -> None:
+    def __init__(self, run: Run, execute: Callable[[], State[R_co]]) -> None:
         self.run = run
         """Its work on the cluster."""
-        self._state: State[R] | None = None
+        self._state: State[R_co] | None = None
         self._error: BaseException | None = None
         self._execute = execute
         context = contextvars.copy_context()
@@ -60,7 +60,7 @@ class FlowRun(Generic[R]):
         return self.run.nodes
 
     @property
-    def state(self) -> State[R]:
+    def state(self) -> State[R_co]:
         """The final state, or Running before the end."""
         return self._state if self._state is not None else Running()
 
@@ -68,14 +68,14 @@ class FlowRun(Generic[R]):
         """Whether it has ended."""
         return not self._thread.is_alive()
 
-    def wait(self, timeout: float | None = None) -> State[R]:
+    def wait(self, timeout: float | None = None) -> State[R_co]:
         """Wait until it has ended, or the timeout (seconds) has passed; gives the state then."""
         self._thread.join(timeout)
         if self._error is not None:
             raise self._error
         return self.state
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R_co:
         """The value of the flow; waits for it.
 
         Raises:

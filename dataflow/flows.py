@@ -27,13 +27,14 @@ __all__ = ["Flow", "FlowFunction", "FlowRun", "flow"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 RESERVED = frozenset({"return_state", "wait_for"})
 """Keywords of every call that do not reach the function."""
 
 
-class FlowFunction(Generic[P, R]):
+class FlowFunction(Generic[P, R_co]):
     """A function plus options, as ``@flow`` makes it; not changed after it is made.
 
     Calling it runs the body here, and its tasks on the cluster; it ends when all submitted work has ended, and gives
@@ -45,10 +46,10 @@ class FlowFunction(Generic[P, R]):
     """
 
     def __init__(
-        self, fn: Callable[P, R], /, names: Mapping[str, Any] | None = None, **options: Unpack[FlowKeywords]
+        self, fn: Callable[P, R_co], /, names: Mapping[str, Any] | None = None, **options: Unpack[FlowKeywords]
     ) -> None:
         function = undecorated(fn, "flow")
-        self.fn: Callable[P, R] = function
+        self.fn: Callable[P, R_co] = function
         """The bare function."""
         self.signature = signature_of(function, "flow", RESERVED)
         name = options.get("name") or name_of(function).replace("_", "-")
@@ -62,7 +63,7 @@ class FlowFunction(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<flow {self.name!r}>"
 
-    def with_options(self, **options: Unpack[FlowKeywords]) -> FlowFunction[P, R]:
+    def with_options(self, **options: Unpack[FlowKeywords]) -> FlowFunction[P, R_co]:
         """Another flow: the same function, some options changed.
 
         Example:
@@ -86,7 +87,7 @@ class FlowFunction(Generic[P, R]):
     @overload  # P cannot hold return_state, because no function with such a parameter becomes a flow
     def __call__(  # type: ignore[overload-overlap]
         self, *args: Any, return_state: Literal[True], **kwargs: Any
-    ) -> State[R]: ...
+    ) -> State[R_co]: ...
 
     @overload
     def __call__(
@@ -100,10 +101,10 @@ class FlowFunction(Generic[P, R]):
     def __call__(self: FlowFunction[P, list[Future[T]]], *args: P.args, **kwargs: P.kwargs) -> list[T]: ...
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
     @overload
-    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R_co: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the flow; gives its value, of an ``async def`` flow an awaitable of it.
@@ -131,7 +132,7 @@ class FlowFunction(Generic[P, R]):
         state = await self._execute_async(body, bound)
         return state if return_state else state.result()
 
-    def start(self, *args: Any, **kwargs: Any) -> FlowRun[R]:
+    def start(self, *args: Any, **kwargs: Any) -> FlowRun[R_co]:
         """Start the flow; gives its run at once, while the body runs in a thread.
 
         Raises:

@@ -37,7 +37,7 @@ class Future(Reference, Generic[R]):
         12
     """
 
-    __slots__ = ("run", "__weakref__")
+    __slots__ = ("__weakref__", "run")
 
     def __init__(self, run: Run, node: Node, index: int | range | None = None) -> None:
         super().__init__(node, index)

@@ -155,7 +155,9 @@ class Run:
         if node.space is not None and node.space.length is not None:
             return node.space.length
         self.send()
-        known = self._driver.wait(lambda: (facts := self._facts(node)) is not None and facts.length is not None, timeout)
+        known = self._driver.wait(
+            lambda: (facts := self._facts(node)) is not None and facts.length is not None, timeout
+        )
         facts = self._facts(node)
         if not known or facts is None or facts.length is None:
             raise NotFinished("the number of elements is not known yet", where=node.slug, fix="wait for it")
@@ -259,18 +261,13 @@ class Run:
             Exception: the exception of the work itself, if it failed.
         """
         self._wait_or_raise(node, index, timeout)
-        with self._driver.changed:
-            facts = self._driver.machine.facts[node]
-            facts.looked_at = True
-            if node.space is None or isinstance(index, int):
-                segments = list(facts.overlapping(index or 0, (index or 0) + 1))  # type: ignore[arg-type]
-                if not segments:
-                    raise IndexError(f"{node.slug} has {facts.length} elements, there is no element {index}")
-            else:
-                segments = list(facts.overlapping(0, facts.length or 0))
-        if node.space is None or isinstance(index, int):
-            return self._single(facts, index if isinstance(index, int) else 0, segments[0][0], raise_on_failure)
-        values = self._many(facts, segments, raise_on_failure)
+        facts = self._driver.machine.facts[node]
+        facts.looked_at = True
+        if node.space is None:
+            return self._single(facts, 0, raise_on_failure)
+        if isinstance(index, int):
+            return self._single(facts, index, raise_on_failure)
+        values = self._many(facts, raise_on_failure)
         return values if index is None else [values[i] for i in index]
 
     def _wait_or_raise(self, node: Node, index: int | range | None, timeout: float | None) -> None:
@@ -278,7 +275,11 @@ class Run:
             limit = "" if timeout is None else f" within {timeout:g} s"
             raise NotFinished(f"it has not ended{limit}", where=node.slug, fix="wait longer, or without a timeout")
 
-    def _single(self, facts: NodeFacts, index: int, segment: Segment, raise_on_failure: bool) -> Any:
+    def _single(self, facts: NodeFacts, index: int, raise_on_failure: bool) -> Any:
+        with self._driver.changed:
+            segment = facts.segment_at(index)
+        if segment is None:
+            raise IndexError(f"{facts.node.slug} has {facts.length} elements, there is no element {index}")
         if segment.state_of(index) != StateType.COMPLETED:
             error = self._error(facts, index, segment)
             if raise_on_failure:
@@ -286,8 +287,10 @@ class Run:
             return error
         return self._fetch_one(facts, index, segment)
 
-    def _many(self, facts: NodeFacts, segments: list[tuple[Segment, int, int]], raise_on_failure: bool) -> list[Any]:
-        failure = facts.first_failure()
+    def _many(self, facts: NodeFacts, raise_on_failure: bool) -> list[Any]:
+        with self._driver.changed:
+            segments = list(facts.overlapping(0, facts.length or 0))
+            failure = facts.first_failure()
         if failure is not None and raise_on_failure:
             raise self._error(facts, *failure)
         self._fetch_columns([segment.key for segment, _, _ in segments if segment.key is not None])
@@ -312,9 +315,9 @@ class Run:
         assert segment.key is not None
         offset = segment.offset + index - segment.start
         size = 0 if segment.report is None else sum(segment.report.sizes)
-        if segment.key not in self._columns and size > WHOLE_COLUMN_BYTES and segment.report is not None:
-            if segment.report.count > 1:
-                return self._driver.shell.fetch_part(segment.key, offset, offset + 1)[0]
+        many = segment.report is not None and segment.report.count > 1
+        if many and size > WHOLE_COLUMN_BYTES and segment.key not in self._columns:
+            return self._driver.shell.fetch_part(segment.key, offset, offset + 1)[0]
         self._fetch_columns([segment.key])
         value = self._columns[segment.key].values[offset]
         self._trim()
@@ -350,14 +353,18 @@ class Run:
                 if used.allow_failure or facts.node in seen:
                     seen.add(used.node)
         unseen = [facts.node for facts in all_facts if facts.unsuccessful and facts.node not in seen]
-        roots = [node for node in unseen if self._driver.machine.facts[node].state_type() is not StateType.UPSTREAM_FAILED]
+        roots = [
+            node for node in unseen if self._driver.machine.facts[node].state_type() is not StateType.UPSTREAM_FAILED
+        ]
         return roots or unseen
 
     # Ending
 
     def cancel(self) -> None:
         """Cancel everything that has not ended; running batches end by themselves and are dropped."""
-        error = pack_error(Cancelled("the run was cancelled before this ended", where=f"run {self.id} of {self.name!r}"))
+        error = pack_error(
+            Cancelled("the run was cancelled before this ended", where=f"run {self.id} of {self.name!r}")
+        )
         self.send()
         self._driver.post(CancelAsked(error))
         self._driver.wait(lambda: self._driver.machine.cancelled is not None, timeout=30)
@@ -386,7 +393,7 @@ class Run:
     @property
     def batches(self) -> int:
         """How many batches were sent so far."""
-        return self._driver.machine.batches_sent
+        return self._driver.machine.dispatcher.batches_sent
 
     def summary(self) -> list[SummaryRow]:
         """A row of numbers per node that was sent."""
@@ -472,4 +479,3 @@ def _summary_row(facts: NodeFacts) -> SummaryRow:
         task_seconds=task_seconds,
         engine_seconds=max(0.0, total - inside),
     )
-

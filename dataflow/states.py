@@ -97,7 +97,7 @@ class State(Generic[R]):
         """
         try:
             return self._value()
-        except Exception as error:  # boundary: any exception of user code is a value here when asked for
+        except Exception as error:
             if raise_on_failure:
                 raise
             return error  # type: ignore[return-value]

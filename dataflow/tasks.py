@@ -33,12 +33,13 @@ __all__ = ["Task", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-class Task(Generic[P, R]):
+class Task(Generic[P, R_co]):
     """A function plus options; not changed after it is made, ``with_options`` makes another.
 
     Calling it adds a node inside ``with Flow(...)``, runs it on the cluster inside a ``@flow`` body, and simply calls
@@ -61,17 +62,10 @@ class Task(Generic[P, R]):
         ('plus one', 3)
     """
 
-    fn: Callable[P, R]
-    """The bare function."""
-    name: str
-    options: TaskOptions
-    signature: inspect.Signature
-    spec: TaskSpec
-    """The task as the engine sees it; calls of one task share it."""
     _binds: bool
     """Whether it stands for a plain function, which becomes a method in a class body."""
 
-    def __init__(self, fn: Callable[P, R] | None = None, /, **options: Unpack[TaskKeywords]) -> None:
+    def __init__(self, fn: Callable[P, R_co] | None = None, /, **options: Unpack[TaskKeywords]) -> None:
         function = undecorated(self._function(fn), "task")
         signature = signature_of(function, "task", RESERVED)
         name = str(options.get("name") or (name_of(function) if fn is not None else type(self).__name__))
@@ -84,13 +78,13 @@ class Task(Generic[P, R]):
             is_async=inspect.iscoroutinefunction(plain_function(function)),
             batch_size=accepted.batch_size,
         )
-        self.__dict__.update(fn=function, name=name, options=accepted, signature=signature, spec=spec)
+        self.__dict__.update(_fn=function, _name=name, _options=accepted, _signature=signature, _spec=spec)
         self.__dict__["_binds"] = inspect.isfunction(fn)
         functools.update_wrapper(self, function, updated=())
         if fn is not None:
             self.__dict__["run"] = function
 
-    def _function(self, fn: Callable[P, R] | None) -> Any:
+    def _function(self, fn: Callable[P, R_co] | None) -> Any:
         run = getattr(type(self), "run", None)
         if fn is None and run is None:
             fix = "def run(self, ...) in the class, or Task(function)"
@@ -103,8 +97,33 @@ class Task(Generic[P, R]):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED:
             fix = f"task.with_options({name}=...) makes another"
-            raise UsageError(f"{name!r} of a task cannot be changed", where=self.__dict__.get("name", ""), fix=fix)
+            raise UsageError(f"{name!r} of a task cannot be changed", where=self.__dict__.get("_name", ""), fix=fix)
         super().__setattr__(name, value)
+
+    @property
+    def fn(self) -> Callable[P, R_co]:
+        """The bare function."""
+        return self.__dict__["_fn"]  # type: ignore[no-any-return]
+
+    @property
+    def name(self) -> str:
+        """What it, and its nodes in a flow, are called."""
+        return self.__dict__["_name"]  # type: ignore[no-any-return]
+
+    @property
+    def options(self) -> TaskOptions:
+        """Its options."""
+        return self.__dict__["_options"]  # type: ignore[no-any-return]
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The parameters of the function."""
+        return self.__dict__["_signature"]  # type: ignore[no-any-return]
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task as the engine sees it; calls of one task share it."""
+        return self.__dict__["_spec"]  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<Task {self.name!r}>"
@@ -115,18 +134,18 @@ class Task(Generic[P, R]):
         return (imported, (module, path)) if is_importable(self, module, path) else super().__reduce_ex__(protocol)
 
     @overload
-    def __get__(self, instance: None, owner: type) -> Task[P, R]: ...
+    def __get__(self, instance: None, owner: type) -> Task[P, R_co]: ...
 
     @overload
-    def __get__(self, instance: object, owner: type) -> Task[..., R]: ...
+    def __get__(self, instance: object, owner: type) -> Task[..., R_co]: ...
 
-    def __get__(self, instance: object | None, owner: type) -> Task[..., R]:
+    def __get__(self, instance: object | None, owner: type) -> Task[..., R_co]:
         """Bind ``self``, when a function below ``@task`` stands in a class body, as Python does for functions."""
         if instance is None or not self._binds:
             return self
         return Task(types.MethodType(self.fn, instance), **_as_keywords(self))
 
-    def with_options(self, **options: Unpack[TaskKeywords]) -> Task[P, R]:
+    def with_options(self, **options: Unpack[TaskKeywords]) -> Task[P, R_co]:
         """Another task: the same function, some options changed.
 
         Example:
@@ -142,7 +161,7 @@ class Task(Generic[P, R]):
         accepted = accept(self.options, options, where=where)
         name = accepted.name or self.name
         copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, options=accepted, name=name)
+        copy.__dict__.update(self.__dict__, _options=accepted, _name=name)
         function = self.fn if "run" in self.__dict__ else types.MethodType(type(self).run, copy)  # type: ignore[attr-defined]
         spec = TaskSpec(
             name=name,
@@ -151,7 +170,7 @@ class Task(Generic[P, R]):
             is_async=self.spec.is_async,
             batch_size=accepted.batch_size,
         )
-        copy.__dict__.update(fn=function, spec=spec)
+        copy.__dict__.update(_fn=function, _spec=spec)
         copy.__dict__.pop("nout", None)
         return copy
 
@@ -166,7 +185,7 @@ class Task(Generic[P, R]):
         return self.options.nout or nout_of(self.fn)
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
     @overload
     def __call__(
@@ -174,13 +193,13 @@ class Task(Generic[P, R]):
     ) -> Coroutine[Any, Any, State[T]]: ...
 
     @overload
-    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
+    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R_co]: ...
 
     @overload
-    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R_co: ...
 
     @overload
-    def __call__(self, *args: Any, upstream_tasks: Any, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, upstream_tasks: Any, **kwargs: Any) -> R_co: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the task: a handle inside ``with Flow``, its value in a ``@flow`` body, else the function's value.
@@ -210,10 +229,10 @@ class Task(Generic[P, R]):
     ) -> Future[T]: ...
 
     @overload
-    def submit(self, *args: Any, return_state: Literal[False] = False, **kwargs: Any) -> Future[R]: ...
+    def submit(self, *args: Any, return_state: Literal[False] = False, **kwargs: Any) -> Future[R_co]: ...
 
     @overload
-    def submit(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
+    def submit(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R_co]: ...
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task on the cluster; gives a future at once. Keywords as for a call.
@@ -229,10 +248,10 @@ class Task(Generic[P, R]):
     ) -> MappedFuture[T]: ...
 
     @overload
-    def map(self, *args: Any, return_state: Literal[False] = False, **kwargs: Any) -> MappedFuture[R]: ...
+    def map(self, *args: Any, return_state: Literal[False] = False, **kwargs: Any) -> MappedFuture[R_co]: ...
 
     @overload
-    def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
+    def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R_co]]: ...
 
     def map(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task for each element of its iterable arguments; gives a mapped future at once.

@@ -10,7 +10,7 @@ from dask._task_spec import Task, TaskRef
 __all__ = ["Shipped", "batch_tasks", "program_task"]
 
 
-class NamedTask(Task):
+class NamedTask(Task):  # type: ignore[misc]  # Dask is checked as Any
     """A Dask task that is identified by its key alone.
 
     Dask hashes every graph that it is given. Our keys are unique and say all, so hashing the payloads again would only

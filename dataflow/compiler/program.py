@@ -217,8 +217,7 @@ def _arguments(node: Node) -> list[tuple[str | None, Source]]:
     found: list[tuple[str | None, Source]] = [(None, argument) for argument in node.arguments]
     if node.keywords:
         found.extend(node.keywords.items())
-    for argument in node.after:
-        found.append(("", Guard(argument.input) if isinstance(argument, Whole) else argument))
+    found.extend(("", Guard(given.input) if isinstance(given, Whole) else given) for given in node.after)
     return found
 
 

@@ -25,11 +25,11 @@ class Direct(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """An input that failed: ``count`` elements that all carry this packed error, with no data moved."""
+    """An input that failed: ``elements`` elements that all carry this packed error, with no data moved."""
 
     state: int
     error: bytes
-    count: int = 1
+    elements: int = 1
 
 
 class Part(NamedTuple):

@@ -1,4 +1,4 @@
-"""Assembling batches on the client: where each input of a batch stands becomes a recipe and a list of dependency keys."""
+"""Assembling batches on the client: where the inputs of a batch stand becomes recipes and dependency keys."""
 
 from __future__ import annotations
 
@@ -145,7 +145,9 @@ class Assembler:
                 return Parts(tuple(self._opened(used, start, stop, keys)), used.allow_failure)
             case Elements(used):
                 found = self._wiring.facts[used.node].overlapping(start, stop)
-                return Parts(tuple(self._part(segment, keys, low, high) for segment, low, high in found), used.allow_failure)
+                return Parts(
+                    tuple(self._part(segment, keys, low, high) for segment, low, high in found), used.allow_failure
+                )
         raise TypeError(f"no column for {slot!r}")
 
     def _opened(self, used: Input, start: int, stop: int, keys: _Keys) -> Iterator[Part | Broken]:
@@ -154,7 +156,7 @@ class Assembler:
             if low < high:
                 part = self._part(opened.segment, keys, depth=used.depth)
                 if isinstance(part, Broken):
-                    yield part._replace(count=high - low)
+                    yield part._replace(elements=high - low)
                 else:
                     yield part._replace(first=low - opened.start, last=high - opened.start)
 
@@ -186,16 +188,16 @@ def dumps(value: Any) -> bytes:
     """Pickle; by value where a name could not be looked up on a worker (functions and classes of ``__main__``)."""
     try:
         data = pickle.dumps(value, protocol=5)
-    except Exception:  # boundary: pickling runs code of users' classes; cloudpickle decides whether it is an error
+    except Exception:  # noqa: BLE001 - boundary: pickling runs users' code; cloudpickle decides
         return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]
-    return cloudpickle.dumps(value, protocol=5) if b"__main__" in data else data  # type: ignore[no-any-return]
+    return cloudpickle.dumps(value, protocol=5) if b"__main__" in data else data
 
 
 def pickled_program(program: Program) -> bytes | UnpicklableArgument:
     """The program as bytes, or the error that names the constant or function that cannot travel."""
     try:
         return dumps(program)
-    except Exception as error:  # boundary: pickling runs code of users' classes
+    except Exception as error:  # noqa: BLE001 - boundary: pickling runs code of users' classes
         culprit = next((value for value in program.constants if not _travels(value)), None)
         what = f"argument {culprit!r:.60}" if culprit is not None else "the function, or something it refers to,"
         return _unpicklable(what, f"task {program.name!r}", error)
@@ -205,7 +207,7 @@ def pickled_batch(assembled: Assembled) -> bytes | tuple[int | None, Unpicklable
     """The batch as bytes, or the offset of the element that cannot travel (None: all) and the error that says so."""
     try:
         return dumps(assembled.batch)
-    except Exception as error:  # boundary: pickling runs code of users' classes
+    except Exception as error:  # noqa: BLE001 - boundary: pickling runs code of users' classes
         return _culprit(assembled, error)
 
 
@@ -223,7 +225,7 @@ def _culprit(assembled: Assembled, error: Exception) -> tuple[int | None, Unpick
 def _travels(value: Any) -> bool:
     try:
         dumps(value)
-    except Exception:  # boundary: as above
+    except Exception:  # noqa: BLE001 - boundary: as above
         return False
     return True
 

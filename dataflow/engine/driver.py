@@ -60,6 +60,8 @@ class Driver:
         self._prepare = prepare
         self._due = due
         self._closing = False
+        self._pumping = threading.RLock()
+        """Held by the thread that drives an inline run; others that wait for it take turns."""
         self.shell: Shell = cluster.open_shell(run_id, self.post)
         self.machine = Machine(
             run_id=run_id,
@@ -103,9 +105,10 @@ class Driver:
         self.shell.close()
 
     def _pump_until(self, ended: Callable[[], bool]) -> bool:
-        while not ended():
-            if not self._round(block_seconds=0.0):
-                return ended()
+        with self._pumping:
+            while not ended():
+                if not self._round(block_seconds=0.0):
+                    return ended()
         return True
 
     def _drive(self) -> None:
@@ -116,7 +119,7 @@ class Driver:
                 if time.monotonic() - tended > TEND_SECONDS:
                     self.shell.tend()
                     tended = time.monotonic()
-        except Exception as error:  # boundary: the thread must not die unseen; every wait raises what ended it
+        except Exception as error:
             logger.debug("the driver of a run ended", exc_info=True)
             with self.changed:
                 self.failure = error
@@ -139,7 +142,7 @@ class Driver:
         return True
 
     def _handle(self, event: Event) -> list[Instruction]:
-        record = self.machine.in_flight.get(event.report.batch) if isinstance(event, BatchReported) else None
+        record = self.machine.dispatcher.in_flight.get(event.report.batch) if isinstance(event, BatchReported) else None
         instructions = self.machine.handle(event)
         if record is not None:
             self._assembler.forget(record)
@@ -172,7 +175,6 @@ class Driver:
         try:
             count, exhausted = items.pull(pull.count)
             error = None
-        except Exception as raised:  # boundary: the user's generator; its exception is an outcome of the map
+        except Exception as raised:  # noqa: BLE001 - boundary: the user's generator; its exception is an outcome of the map
             count, exhausted, error = 0, True, pack_error(raised)
         self.post(ItemsPulled(pull.stage, count, exhausted, error))
-

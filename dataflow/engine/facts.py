@@ -1,4 +1,4 @@
-"""Facts of a run: what is known of each node, folded from reports into segments; read by everybody, written by the machine."""
+"""Facts of a run: what is known of each node, folded from reports into segments; only the machine writes them."""
 
 from __future__ import annotations
 
@@ -67,8 +67,19 @@ class NodeFacts:
     """What is known of one node of a run."""
 
     __slots__ = (
-        "arrivals", "counts", "done", "length", "level", "looked_at", "node", "pending_consumers",
-        "released", "size_bytes", "unsuccessful", "_segments", "_sorted",
+        "_segments",
+        "_sorted",
+        "arrivals",
+        "counts",
+        "done",
+        "length",
+        "level",
+        "looked_at",
+        "node",
+        "pending_consumers",
+        "released",
+        "size_bytes",
+        "unsuccessful",
     )  # fmt: skip
 
     def __init__(self, node: Node, level: int) -> None:

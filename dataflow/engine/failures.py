@@ -28,9 +28,9 @@ def pack_error(error: BaseException) -> bytes:
     try:
         packed = cloudpickle.dumps((error, error.__cause__, frames))
         pickle.loads(packed)
-    except Exception:  # boundary: pickling runs code of the user's exception class, which may raise anything
+    except Exception:  # noqa: BLE001 - boundary: pickling runs code of the user's exception class, which may raise anything
         packed = pickle.dumps((_stand_in(error), None, frames))
-    return packed
+    return bytes(packed)
 
 
 def unpack_error(packed: bytes) -> BaseException:
@@ -57,4 +57,6 @@ def _rebuild(frames: dict[str, Any]) -> Any:
 
 def _stand_in(error: BaseException) -> RemoteError:
     text = "".join(traceback.format_exception(error))
-    return RemoteError(f"{type(error).__qualname__}: {error}\n{text}", fix="make the exception picklable to get it whole")
+    return RemoteError(
+        f"{type(error).__qualname__}: {error}\n{text}", fix="make the exception picklable to get it whole"
+    )

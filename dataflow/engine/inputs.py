@@ -92,7 +92,7 @@ def _join(parts: Sequence[Part | Broken], dependencies: Dependencies) -> tuple[l
 
 def _piece(part: Part | Broken, dependencies: Dependencies) -> tuple[list[Any], bool]:
     if isinstance(part, Broken):
-        return [Failure(part.state, part.error)] * part.count, True
+        return [Failure(part.state, part.error)] * part.elements, True
     column: Column = dependencies[part.dependency]
     values = column.values if part.stop - part.start == len(column) else column.values[part.start : part.stop]
     if not part.depth:

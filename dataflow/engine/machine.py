@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import count
-from operator import attrgetter
 from typing import Any
 
-from dataflow.compiler.batches import BATCH_OVERHEAD_SECONDS, batch_size, budget_seconds, may_send
-from dataflow.compiler.program import Compiled, Program, Step
+from dataflow.compiler.program import Compiled
+from dataflow.engine.dispatch import LARGEST_PULLED_BATCH, MOST_LOSSES, Dispatcher
 from dataflow.engine.events import (
     BatchLost,
     BatchReported,
@@ -25,15 +23,13 @@ from dataflow.engine.events import (
     HoldersGone,
     Instruction,
     ItemsPulled,
-    Pull,
     Release,
     StagesAdded,
-    Submit,
     ThreadsChanged,
 )
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.failures import pack_error
-from dataflow.engine.records import BatchRecord, Explosion, Lane, Opened, Source, Span, StageRecord, Waiter
+from dataflow.engine.records import BatchRecord, Explosion, Source, Span, StageRecord, Waiter
 from dataflow.engine.report import Report
 from dataflow.engine.wiring import Wiring, all_doomed, failed_inputs
 from dataflow.errors import MapLengthError
@@ -42,13 +38,6 @@ from dataflow.graph.stages import Stage
 from dataflow.states import StateType
 
 __all__ = ["Machine"]
-
-LARGEST_BATCH = 1_000_000
-LARGEST_PULLED_BATCH = 50_000
-ITEMS_AHEAD = 4
-"""Items of a generator that are taken ahead, in batches per worker thread."""
-MOST_LOSSES = 3
-PIECES_OF_A_LOST_BATCH = 8
 
 
 class Machine:
@@ -63,24 +52,17 @@ class Machine:
 
     def __init__(self, *, run_id: str, threads: int, batch_seconds: float, async_concurrency: int) -> None:
         self.wiring = Wiring()
-        self.in_flight: dict[int, BatchRecord] = {}
+        self.dispatcher = Dispatcher(
+            run_id=run_id, threads=threads, batch_seconds=batch_seconds, async_concurrency=async_concurrency
+        )
         self.cancelled: bytes | None = None
-        self.batches_sent = 0
+        """Packed error of the cancellation, once there was one."""
         self.log: list[tuple[NodeFacts, Segment]] = []
         """What ended, in order."""
-        self._run_id = run_id
-        self._threads = max(1, threads)
-        self._batch_seconds = batch_seconds
-        self._async_concurrency = async_concurrency
-        self._numbers = count()
-        self._lanes: dict[object, Lane] = {}
-        self._measures: deque[tuple[Explosion, Segment]] = deque()
-        self._measuring: dict[int, tuple[Explosion, Segment]] = {}
-        self._pulling: list[StageRecord] = []
-        self._in_flight_seconds = 0.0
         self._kept: set[NodeFacts] = set()
         self._users_of_key: dict[str, int] = {}
         self._agenda: deque[Callable[[], None]] = deque()
+        """What follows from what was handled so far; worked off in order, so that long chains do not recurse."""
         self._instructions: list[Instruction] = []
 
     @property
@@ -98,7 +80,7 @@ class Machine:
         while self._agenda:
             self._agenda.popleft()()
         if self.cancelled is None:
-            self._dispatch()
+            self._instructions.extend(self.dispatcher.dispatch())
         instructions, self._instructions = self._instructions, []
         return instructions
 
@@ -120,7 +102,7 @@ class Machine:
             facts=own,
             plain=stage.space is None,
             strict=all(node.strict for node in stage.nodes),
-            lane=self._lane(compiled, stage, level),
+            lane=self.dispatcher.lane(compiled, stage, level),
         )
         for node in stage.nodes:
             self.wiring.stage_of[node] = record
@@ -131,7 +113,7 @@ class Machine:
                 self._activate(record)
             return
         if record.generator:
-            self._pulling.append(record)
+            self.dispatcher.pulling.append(record)
             record.lane.most = LARGEST_PULLED_BATCH
         for explosion in late:
             for segment in explosion.facts.arrivals:
@@ -139,15 +121,6 @@ class Machine:
         self._settle_length(record)
         if record.active:
             self._activate(record)
-
-    def _lane(self, compiled: Compiled, stage: Stage, level: int) -> Lane:
-        lane = self._lanes.get(compiled.key)
-        if lane is None:
-            size = stage.nodes[0].task.batch_size
-            most = 1 if compiled.program.measures and stage.space is None else LARGEST_BATCH
-            lane = self._lanes[compiled.key] = Lane(compiled.program, len(self._lanes), size, most)
-        lane.level = max(lane.level, level)
-        return lane
 
     # Waiting and becoming ready
 
@@ -293,7 +266,7 @@ class Machine:
     # Opening runtime lists
 
     def _open(self, explosion: Explosion, arrived: Segment, report: Report | None) -> None:
-        """Find out how many elements a segment has when opened: it is known, or it was reported, or it is counted now."""
+        """Find out how many elements a segment has when opened: known, or reported, or to be counted now."""
         segment = explosion.part_of(arrived)
         if segment is None:
             return
@@ -304,7 +277,7 @@ class Machine:
         elif report is not None and explosion.bounds is None and measure in program.measures:
             self._place(explosion, segment, report.totals[program.measures.index(measure)])
         else:
-            self._measures.append((explosion, segment))
+            self.dispatcher.measures.append((explosion, segment))
 
     def _place(self, explosion: Explosion, segment: Segment, total: int) -> None:
         placed = explosion.add(segment, total)
@@ -326,13 +299,13 @@ class Machine:
 
     def _on_reported(self, event: BatchReported) -> None:
         report = event.report
-        batch = self._take_off(report.batch)
+        batch = self.dispatcher.take_off(report.batch)
         if batch is None:
             return
         if report.crashed is not None:
             self._end_batch(batch, StateType.FAILED, report.crashed)
             return
-        measured = self._measuring.pop(batch.number, None)
+        measured = self.dispatcher.measuring.pop(batch.number, None)
         if measured is not None:
             self._place(*measured, report.totals[0])
             self._instructions.append(Release(batch.key))
@@ -344,29 +317,19 @@ class Machine:
             if ran:
                 self._end_span(batch, Span(span.stage, span.start, span.start + ran), offset, report)
             offset += ran
-        self._give_back(batch, report.count)
-
-    def _give_back(self, batch: BatchRecord, ran: int) -> None:
-        rest = []
-        for span in batch.spans:
-            size = span.stop - span.start
-            if ran < size:
-                rest.append(Span(span.stage, span.start + max(0, ran), span.stop))
-            ran -= size
-        for span in reversed(rest):
-            batch.lane.push_back(span)
+        self.dispatcher.give_back(batch, report.count)
 
     def _on_lost(self, event: BatchLost) -> None:
-        batch = self._take_off(event.batch)
+        batch = self.dispatcher.take_off(event.batch)
         if batch is None:
             return
-        measured = self._measuring.pop(batch.number, None)
+        measured = self.dispatcher.measuring.pop(batch.number, None)
         if measured is not None:
-            self._measures.append(measured)
+            self.dispatcher.measures.append(measured)
         elif event.element is not None:
             self._end_one(batch, event.element, StateType(event.state), event.error)
         elif event.again and batch.losses < MOST_LOSSES:
-            self._try_again(batch)
+            self.dispatcher.try_again(batch)
         else:
             self._end_batch(batch, StateType(event.state), event.error)
 
@@ -383,25 +346,9 @@ class Machine:
                 batch.lane.push_back(span)
             element -= size
 
-    def _try_again(self, batch: BatchRecord) -> None:
-        """Send the elements of a lost batch again, in smaller batches, so that one that kills workers stands alone."""
-        size = -(-batch.count // PIECES_OF_A_LOST_BATCH)
-        pieces = [
-            Span(span.stage, start, min(start + size, span.stop))
-            for span in batch.spans
-            for start in range(span.start, span.stop, size)
-        ]
-        batch.lane.again.extend(((piece,), batch.losses + 1) for piece in pieces)
-
     def _end_batch(self, batch: BatchRecord, state: StateType, error: bytes) -> None:
         for span in batch.spans:
             self._end_unsent(span.stage, span.start, span.stop, state, error)
-
-    def _take_off(self, number: int) -> BatchRecord | None:
-        batch = self.in_flight.pop(number, None)
-        if batch is not None:
-            self._in_flight_seconds -= batch.expected_seconds
-        return batch
 
     def _on_pulled(self, event: ItemsPulled) -> None:
         stage = event.stage
@@ -417,7 +364,7 @@ class Machine:
 
     def _generator_ended(self, stage: StageRecord) -> None:
         stage.exhausted = True
-        self._pulling.remove(stage)
+        self.dispatcher.pulling.remove(stage)
         stage.sources[0].length = sum(stop - start for start, stop in stage.sources[0].available)
         self._settle_length(stage)
 
@@ -430,7 +377,7 @@ class Machine:
         self._generator_ended(stage)
 
     def _on_threads_changed(self, event: ThreadsChanged) -> None:
-        self._threads = max(1, event.threads)
+        self.dispatcher.threads = max(1, event.threads)
 
     # Letting go
 
@@ -455,8 +402,8 @@ class Machine:
     def _on_cancel(self, event: CancelAsked) -> None:
         if self.cancelled is None:
             self.cancelled = event.error
-            self._instructions.append(CancelKeys(tuple(self.in_flight.values())))
-            self.in_flight.clear()
+            self._instructions.append(CancelKeys(tuple(self.dispatcher.in_flight.values())))
+            self.dispatcher.in_flight.clear()
             self._cancel_rest(event.error)
 
     def _cancel_rest(self, error: bytes) -> None:
@@ -469,87 +416,6 @@ class Machine:
                 segment = Segment(start, stop, None, 0, None, 0, StateType.CANCELLED, error)
                 facts.add(segment)
                 self.log.append((facts, segment))
-
-    # Sending
-
-    def _dispatch(self) -> None:
-        """Send batches while the cluster has room, deepest lanes first."""
-        while self._measures and self._room(None):
-            self._send_measure(*self._measures.popleft())
-        for lane in sorted(self._lanes.values(), key=attrgetter("level"), reverse=True):
-            while lane.again and self._room(None):
-                spans, losses = lane.again.popleft()
-                self._send(lane, spans, None).losses = losses
-            while lane.ready and self._send_next(lane):
-                pass
-        for stage in self._pulling:
-            self._pull(stage)
-
-    def _room(self, next_seconds: float | None) -> bool:
-        return may_send(
-            in_flight=len(self.in_flight),
-            in_flight_seconds=self._in_flight_seconds,
-            next_seconds=next_seconds,
-            threads=self._threads,
-        )
-
-    def _send_next(self, lane: Lane) -> bool:
-        size = self._size(lane)
-        per_element = lane.pace.seconds_per_element
-        if per_element is None and lane.batch_size is not None:
-            per_element = BATCH_OVERHEAD_SECONDS / lane.batch_size
-        if not self._room(None if per_element is None else per_element * size):
-            return False
-        chosen = lane.batch_size
-        budget = budget_seconds(chosen=chosen, pace=lane.pace, batch_seconds=self._batch_seconds)
-        self._send(lane, lane.cut(size), budget)
-        return True
-
-    def _size(self, lane: Lane) -> int:
-        size = batch_size(
-            chosen=lane.batch_size,
-            pace=lane.pace,
-            remaining=lane.ready_count,
-            threads=self._threads,
-            batch_seconds=self._batch_seconds,
-            least=self._async_concurrency if lane.program.is_async else 1,
-        )
-        return min(size, lane.most)
-
-    def _send(self, lane: Lane, spans: tuple[Span, ...], budget: float | None) -> BatchRecord:
-        number = next(self._numbers)
-        elements = sum(span.stop - span.start for span in spans)
-        per_element = lane.pace.seconds_per_element or 0.0
-        batch = BatchRecord(
-            number=number,
-            lane=lane,
-            spans=spans,
-            count=elements,
-            budget_seconds=budget,
-            expected_seconds=max(BATCH_OVERHEAD_SECONDS, per_element * elements),
-            key=f"{lane.program.name}-{self._run_id}-{number}",
-        )
-        self.in_flight[number] = batch
-        self.batches_sent += 1
-        self._in_flight_seconds += batch.expected_seconds
-        self._instructions.append(Submit(batch))
-        return batch
-
-    def _send_measure(self, explosion: Explosion, segment: Segment) -> None:
-        """Count, on a worker, the elements of a column that is to be iterated."""
-        lane = self._lanes.setdefault(
-            ("measure", explosion.depth), Lane(_measuring_program(explosion.depth), len(self._lanes), 1, 1)
-        )
-        batch = self._send(lane, (), None)
-        batch.measures = segment
-        self._measuring[batch.number] = (explosion, segment)
-
-    def _pull(self, stage: StageRecord) -> None:
-        lane = stage.lane
-        wanted = ITEMS_AHEAD * self._threads * self._size(lane) if lane.ready_count else self._threads * 1024
-        if not stage.pulling and lane.ready_count < wanted // 2:
-            stage.pulling = True
-            self._instructions.append(Pull(stage, wanted - lane.ready_count))
 
 
 def _common(sources: list[Source], start: int, stop: int | None) -> list[tuple[int, int]]:
@@ -568,17 +434,6 @@ def _length_error(node: Node, stage: StageRecord) -> MapLengthError:
         f"iterated arguments turned out to have different lengths: {lengths}",
         where=f"{node.slug}.map(...)",
         fix="make them equal, wrap what should not be iterated in unmapped(...), or pass strict=False to zip",
-    )
-
-
-def _identity(value: object) -> object:
-    return value
-
-
-def _measuring_program(depth: int) -> Program:
-    step = Step(name="measure", function=_identity, positional=(0,), keywords=(), guards=())
-    return Program(
-        name="measure", constants=(), broadcasts=0, columns=1, steps=(step,), outputs=(0,), measures=((0, depth),)
     )
 
 

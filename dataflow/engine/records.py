@@ -156,7 +156,7 @@ class Opened:
 class Explosion:
     """A node opened ``depth`` levels: a new index space that grows as segments and their totals arrive in order."""
 
-    __slots__ = ("bounds", "depth", "facts", "opened", "source_views", "_next", "_position", "_waiting")
+    __slots__ = ("_next", "_position", "_waiting", "bounds", "depth", "facts", "opened", "source_views")
 
     def __init__(self, facts: NodeFacts, bounds: tuple[int, int] | None, depth: int) -> None:
         self.facts = facts

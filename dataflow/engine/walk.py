@@ -132,7 +132,9 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(int(state), pack_error(error))
 
 
-def walk_fast(ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: Any, clock: Clock, deadline: float) -> int:
+def walk_fast(
+    ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: Any, clock: Clock, deadline: float
+) -> int:
     """Run elements whose inputs are whole, until all are done or the deadline has passed; gives how many were run.
 
     Args:
@@ -161,7 +163,9 @@ def walk_fast(ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: An
     return walk(*shared, bare, clock, deadline, ledger.stamps, recover, *keeps)
 
 
-def walk_carefully(ledger: Ledger, frame: list[Any], rows: Iterable[tuple[Any, ...]], clock: Clock, deadline: float) -> int:
+def walk_carefully(
+    ledger: Ledger, frame: list[Any], rows: Iterable[tuple[Any, ...]], clock: Clock, deadline: float
+) -> int:
     """As `walk_fast`, for elements whose inputs may be failures."""
     end = ledger.calls[0].slot
     done = 0
@@ -187,6 +191,6 @@ def _finish(ledger: Ledger, frame: list[Any], offset: int, first: int, clock: Cl
         else:
             try:
                 frame[slot] = function(*take(frame))
-            except BaseException as error:  # boundary: user code; whatever it raises is this element's outcome
+            except BaseException as error:  # noqa: BLE001 - boundary: user code; whatever it raises is this element's outcome
                 ledger.fail(frame, position, offset, error)
         ledger.stamps.append(clock())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dataflow.engine.failures import Failure
@@ -37,12 +37,9 @@ def _run(coroutine: Any) -> list[Any]:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)  # type: ignore[no-any-return]
-    answer: list[Any] = []
-    thread = threading.Thread(target=lambda: answer.append(asyncio.run(coroutine)), name="dataflow-async-batch")
-    thread.start()
-    thread.join()
-    return answer[0]  # type: ignore[no-any-return]
+        return list(asyncio.run(coroutine))
+    with ThreadPoolExecutor(1, thread_name_prefix="dataflow-async-batch") as thread:
+        return list(thread.submit(asyncio.run, coroutine).result())
 
 
 class _Walker:
@@ -72,9 +69,7 @@ class _Walker:
             under_way.append(asyncio.create_task(self._walk_one(own, offset, gate)))
         return list(await asyncio.gather(*under_way))
 
-    async def _walk_one(
-        self, frame: list[Any], offset: int, gate: asyncio.Semaphore
-    ) -> tuple[list[float], list[Any]]:
+    async def _walk_one(self, frame: list[Any], offset: int, gate: asyncio.Semaphore) -> tuple[list[float], list[Any]]:
         seconds = []
         try:
             for position in range(len(self.ledger.calls)):
@@ -94,5 +89,5 @@ class _Walker:
             return
         try:
             frame[slot] = await function(*take(frame))
-        except BaseException as error:  # boundary: user code; whatever it raises is this element's outcome
+        except BaseException as error:  # noqa: BLE001 - boundary: user code; whatever it raises is this element's outcome
             self.ledger.fail(frame, position, offset, error)

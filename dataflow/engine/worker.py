@@ -84,9 +84,7 @@ def run_batch(
     return report, outputs
 
 
-def _frame(
-    program: Program, batch: Batch, dependencies: Sequence[Any]
-) -> tuple[list[Any], list[Sequence[Any]], bool]:
+def _frame(program: Program, batch: Batch, dependencies: Sequence[Any]) -> tuple[list[Any], list[Sequence[Any]], bool]:
     """The frame with everything filled in but the columns, the columns, and whether some input may be a failure."""
     broadcasts = [resolve(recipe, dependencies) for recipe in batch.broadcasts]
     resolved = [resolve_column(recipe, dependencies) for recipe in batch.columns]
@@ -104,7 +102,7 @@ def _totals(program: Program, outputs: tuple[Column, ...]) -> tuple[int, ...]:
 
 
 def _refuse_unpicklable(program: Program, ledger: Ledger) -> None:
-    """Turn results that cannot leave this process into failures of their elements, while the report can still say so."""
+    """Turn results that cannot leave this process into failures, while the report can still say so."""
     for output, position in enumerate(program.outputs):
         values = ledger.outputs[output]
         if PLAIN_TYPES.issuperset(map(type, values)) or _pickles(values):
@@ -119,7 +117,7 @@ def _pickles(value: Any) -> bool:
     """Whether a value pickles; large buffers are not copied for the trial."""
     try:
         pickle.dumps(value, protocol=5, buffer_callback=lambda _: None)
-    except Exception:  # boundary: pickling runs code of the value's class, which may raise anything
+    except Exception:  # noqa: BLE001 - boundary: pickling runs code of the value's class, which may raise anything
         return _cloudpickles(value)
     return True
 
@@ -127,7 +125,7 @@ def _pickles(value: Any) -> bool:
 def _cloudpickles(value: Any) -> bool:
     try:
         cloudpickle.dumps(value, protocol=5, buffer_callback=lambda _: None)
-    except Exception:  # boundary: as above
+    except Exception:  # noqa: BLE001 - boundary: as above
         return False
     return True
 
@@ -138,4 +136,3 @@ def _unpicklable(task: str, value: Any) -> UnpicklableResult:
         where=f"task {task!r}",
         fix="return plain data (a path, an id, a dict), or open the resource in the task that uses it",
     )
-

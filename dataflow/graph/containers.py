@@ -77,7 +77,7 @@ class Cut:
 def _rebuilt(layer: _Layer, children: list[Any]) -> Any:
     try:
         return layer.kind.rebuild(layer.container, children)
-    except Exception as error:  # boundary: copying runs code of the user's class
+    except Exception as error:
         raise ArgumentError(
             f"a {type(layer.container).__name__} cannot be copied to put a value into it: {error}",
             where=_path(layer.origin, "value"),

@@ -44,7 +44,7 @@ class TaskSpec:
 class Space:
     """An index space 0…n-1. ``length`` is None until known (a generator, or a list that a task returns)."""
 
-    __slots__ = ("_parent", "_length")
+    __slots__ = ("_length", "_parent")
 
     def __init__(self, length: int | None) -> None:
         self._length = length
@@ -151,7 +151,7 @@ Argument = Constant | Collection | Whole | Template | Items | Rows | Elements
 class Graph:
     """Identity of the flow that nodes belong to, and their numbering."""
 
-    __slots__ = ("name", "nodes", "_slugs", "__weakref__")
+    __slots__ = ("__weakref__", "_slugs", "name", "nodes")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -179,7 +179,8 @@ class Node:
     """
 
     __slots__ = (
-        "after", "arguments", "graph", "holders", "id", "keywords", "site", "slug", "space", "strict", "task", "__weakref__",
+        "__weakref__", "after", "arguments", "graph", "holders", "id", "keywords", "site", "slug", "space", "strict",
+        "task",
     )  # fmt: skip
 
     def __init__(

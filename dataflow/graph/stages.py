@@ -102,9 +102,7 @@ def _is_near(node: Node, used: Input) -> bool:
 def _only_element_wise(node: Node, up: Node) -> bool:
     arguments = [argument for _, argument in node.labelled_arguments()]
     return all(
-        isinstance(argument, Elements)
-        for argument in arguments
-        if any(used.node is up for used in inputs_of(argument))
+        isinstance(argument, Elements) for argument in arguments if any(used.node is up for used in inputs_of(argument))
     )
 
 

@@ -131,7 +131,7 @@ def _resolve(argument: Argument, outcomes: Outcomes) -> Outcome | Source:
 def _whole(used: Input, outcomes: Outcomes) -> Outcome:
     """A node's value, one element's value, or the gathered list; flattened ``depth`` times."""
     outcome = _used(used, outcomes)
-    if outcome.elements is None and not (used.depth and outcome.completed):
+    if outcome.elements is None and not used.depth:
         return _allowed(outcome, used)
     opened = _opened([outcome], used.depth + 1) if outcome.elements is None else _opened(outcome.elements, used.depth)
     gathered = _summary([_allowed(item, used) for item in opened])

@@ -58,7 +58,8 @@ def body(n: int, word: str = "a") -> list[str]:
     assert_type(double(n, wait_for=[future]), int)
     assert_type(fetch.submit("a"), Future[bytes])
     assert_type(fetch.map(["a"]), MappedFuture[bytes])
-    wait([future, *many])
+    wait([future])
+    wait(many)
     for done in as_completed(many):
         assert_type(done.result(), str)
     text.submit(future)
@@ -102,7 +103,8 @@ async def async_body(n: int) -> bytes:
 
 async def main() -> None:
     assert_type(await async_body(1), bytes)
-    assert_type(async_body(1), Coroutine[Any, Any, bytes])
+    started: Coroutine[Any, Any, bytes] = async_body(1)
+    await started
     assert_type(await async_body(1, return_state=True), State[bytes])
 
 

@@ -105,7 +105,7 @@ def _start_threads(**options: Any) -> Client:
 
 
 def _start(**options: Any) -> Client:
-    """A client of a new cluster of this process. Without a dashboard, unless asked for, since it takes 0.6 s to load."""
+    """A client of a new cluster of this process; no dashboard unless asked for, since that takes 0.6 s to load."""
     defaults: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
     if "dashboard_address" not in options:
         defaults["scheduler_kwargs"] = {"dashboard": False}
@@ -145,7 +145,7 @@ def _connect(address: str) -> Client:
         raise ClusterUnreachable(
             f"no Dask scheduler answered within {seconds:g} s ({type(error).__name__}: {error})",
             where=f"cluster={address!r}",
-            fix="check the address and that the scheduler runs (`dask scheduler`), or leave cluster= out to run locally",
+            fix="check the address and that `dask scheduler` runs there, or leave cluster= out to run locally",
         ) from error
 
 
@@ -231,7 +231,7 @@ class DaskShell:
             error = NoWorkers(
                 f"the cluster had no workers for {limit:g} s",
                 where=str(self._client.scheduler.address),
-                fix="start workers (`dask worker ADDRESS`, cluster.scale(n)), or raise DATAFLOW_WORKERS_TIMEOUT_SECONDS",
+                fix="start workers (`dask worker ADDRESS`), or raise DATAFLOW_WORKERS_TIMEOUT_SECONDS",
             )
             self.post(CancelAsked(pack_error(error)))
 
@@ -361,4 +361,3 @@ def _killed(error: BaseException | None) -> WorkLost:
     )
     lost.__cause__ = error
     return lost
-

@@ -17,30 +17,43 @@ from distributed import Nanny
 
 __all__ = ["QuietNanny"]
 
-_lock = threading.Lock()
-_hidden: dict[str, Any] = {}
-_depth = 0
+
+class _MainModule:
+    """Takes away what multiprocessing finds the main module by, as long as some worker process is being started."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._starting = 0
+        self._taken: dict[str, Any] = {}
+
+    def hide(self) -> None:
+        main = sys.modules["__main__"]
+        with self._lock:
+            if not self._starting:
+                self._taken = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
+                main.__dict__.pop("__file__", None)
+                main.__spec__ = None
+            self._starting += 1
+
+    def show(self) -> None:
+        with self._lock:
+            self._starting -= 1
+            if not self._starting:
+                found = {name: value for name, value in self._taken.items() if value is not None}
+                sys.modules["__main__"].__dict__.update(found)
+
+
+_main_module = _MainModule()
 
 
 @contextmanager
 def main_module_hidden() -> Iterator[None]:
-    """Take away, for as long as some worker process is being started, what multiprocessing finds the main module by."""
-    global _depth
-    main = sys.modules["__main__"]
-    with _lock:
-        if _depth == 0:
-            _hidden.update({name: getattr(main, name, None) for name in ("__file__", "__spec__")})
-            main.__dict__.pop("__file__", None)
-            main.__spec__ = None
-        _depth += 1
+    """Within this block new processes do not import the main module."""
+    _main_module.hide()
     try:
         yield
     finally:
-        with _lock:
-            _depth -= 1
-            if _depth == 0:
-                main.__dict__.update({name: value for name, value in _hidden.items() if value is not None})
-                _hidden.clear()
+        _main_module.show()
 
 
 class QuietNanny(Nanny):  # type: ignore[misc]

@@ -50,7 +50,7 @@ class RunOnWorker:
         try:
             loaded = program.load(pickle.loads)
             report, outputs = run_batch(loaded, batch, dependencies, context)
-        except Exception as error:  # boundary: what cannot even be begun here must be told, or the run would hang
+        except Exception as error:  # noqa: BLE001 - boundary: what cannot even be begun here must be told, or the run would hang
             report, outputs = _crashed(batch, error, context), ()
         worker.log_event(self.topic, (self.run_id, report.to_wire()))
         return outputs[0] if len(outputs) == 1 else outputs

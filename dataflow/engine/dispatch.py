@@ -1,0 +1,188 @@
+"""Dispatch: from ready elements to batches, as many as the cluster has room for, deepest work first."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import count
+from operator import attrgetter
+
+from dataflow.compiler.batches import BATCH_OVERHEAD_SECONDS, batch_size, budget_seconds, may_send
+from dataflow.compiler.program import Compiled, Program, Step
+from dataflow.engine.events import Instruction, Pull, Submit
+from dataflow.engine.facts import Segment
+from dataflow.engine.records import BatchRecord, Explosion, Lane, Span, StageRecord
+from dataflow.graph.stages import Stage
+
+__all__ = ["LARGEST_PULLED_BATCH", "MOST_LOSSES", "Dispatcher"]
+
+LARGEST_BATCH = 1_000_000
+LARGEST_PULLED_BATCH = 50_000
+ITEMS_AHEAD = 4
+"""Items of a generator that are taken ahead, in batches per worker thread."""
+FIRST_ITEMS = 1024
+"""Items of a generator that are taken first, per worker thread."""
+MOST_LOSSES = 3
+PIECES_OF_A_LOST_BATCH = 8
+
+
+class Dispatcher:
+    """Keeps the lanes of ready elements and the batches under way; as the machine, without input, output or clock.
+
+    Args:
+        run_id: part of the keys it gives out.
+        threads: worker threads of the cluster.
+        batch_seconds: how long a batch should take.
+        async_concurrency: how many elements of one batch of async tasks run at once.
+    """
+
+    def __init__(self, *, run_id: str, threads: int, batch_seconds: float, async_concurrency: int) -> None:
+        self.threads = max(1, threads)
+        self.in_flight: dict[int, BatchRecord] = {}
+        """Batches that were sent and have not ended, by number."""
+        self.batches_sent = 0
+        self.measures: deque[tuple[Explosion, Segment]] = deque()
+        """Columns whose elements must be counted before they can be iterated."""
+        self.measuring: dict[int, tuple[Explosion, Segment]] = {}
+        """The same, by the number of the batch that counts."""
+        self.pulling: list[StageRecord] = []
+        """Stages that iterate over a generator which has more."""
+        self._run_id = run_id
+        self._batch_seconds = batch_seconds
+        self._async_concurrency = async_concurrency
+        self._numbers = count()
+        self._lanes: dict[object, Lane] = {}
+        self._in_flight_seconds = 0.0
+        self._instructions: list[Instruction] = []
+
+    def lane(self, compiled: Compiled, stage: Stage, level: int) -> Lane:
+        """The lane of a stage; stages of one shape share it."""
+        lane = self._lanes.get(compiled.key)
+        if lane is None:
+            size = stage.nodes[0].task.batch_size
+            most = 1 if compiled.program.measures and stage.space is None else LARGEST_BATCH
+            lane = self._lanes[compiled.key] = Lane(compiled.program, len(self._lanes), size, most)
+        lane.level = max(lane.level, level)
+        return lane
+
+    def take_off(self, number: int) -> BatchRecord | None:
+        """A batch has ended or is lost; None if it is not under way (any more)."""
+        batch = self.in_flight.pop(number, None)
+        if batch is not None:
+            self._in_flight_seconds -= batch.expected_seconds
+        return batch
+
+    def give_back(self, batch: BatchRecord, ran: int) -> None:
+        """The elements that a batch did not begin are ready again."""
+        rest = []
+        for span in batch.spans:
+            size = span.stop - span.start
+            if ran < size:
+                rest.append(Span(span.stage, span.start + max(0, ran), span.stop))
+            ran -= size
+        for span in reversed(rest):
+            batch.lane.push_back(span)
+
+    def try_again(self, batch: BatchRecord) -> None:
+        """Send the elements of a lost batch again, in smaller batches, so that one that kills workers stands alone."""
+        size = -(-batch.count // PIECES_OF_A_LOST_BATCH)
+        pieces = [
+            Span(span.stage, start, min(start + size, span.stop))
+            for span in batch.spans
+            for start in range(span.start, span.stop, size)
+        ]
+        batch.lane.again.extend(((piece,), batch.losses + 1) for piece in pieces)
+
+    def dispatch(self) -> list[Instruction]:
+        """Send batches while the cluster has room, deepest lanes first."""
+        self._send_batches()
+        for stage in self.pulling:
+            self._pull(stage)
+        instructions, self._instructions = self._instructions, []
+        return instructions
+
+    def _send_batches(self) -> None:
+        while self.measures and self._room(None):
+            self._send_measure(*self.measures.popleft())
+        for lane in sorted(self._lanes.values(), key=attrgetter("level"), reverse=True):
+            while lane.again and self._room(None):
+                spans, losses = lane.again.popleft()
+                self._send(lane, spans, None).losses = losses
+            while lane.ready and self._send_next(lane):
+                pass
+
+    def _room(self, next_seconds: float | None) -> bool:
+        return may_send(
+            in_flight=len(self.in_flight),
+            in_flight_seconds=self._in_flight_seconds,
+            next_seconds=next_seconds,
+            threads=self.threads,
+        )
+
+    def _send_next(self, lane: Lane) -> bool:
+        size = self._size(lane)
+        per_element = lane.pace.seconds_per_element
+        if per_element is None and lane.batch_size is not None:
+            per_element = BATCH_OVERHEAD_SECONDS / lane.batch_size
+        if not self._room(None if per_element is None else per_element * size):
+            return False
+        chosen = lane.batch_size
+        budget = budget_seconds(chosen=chosen, pace=lane.pace, batch_seconds=self._batch_seconds)
+        self._send(lane, lane.cut(size), budget)
+        return True
+
+    def _size(self, lane: Lane) -> int:
+        size = batch_size(
+            chosen=lane.batch_size,
+            pace=lane.pace,
+            remaining=lane.ready_count,
+            threads=self.threads,
+            batch_seconds=self._batch_seconds,
+            least=self._async_concurrency if lane.program.is_async else 1,
+        )
+        return min(size, lane.most)
+
+    def _send(self, lane: Lane, spans: tuple[Span, ...], budget: float | None) -> BatchRecord:
+        number = next(self._numbers)
+        elements = sum(span.stop - span.start for span in spans)
+        per_element = lane.pace.seconds_per_element or 0.0
+        batch = BatchRecord(
+            number=number,
+            lane=lane,
+            spans=spans,
+            count=elements,
+            budget_seconds=budget,
+            expected_seconds=max(BATCH_OVERHEAD_SECONDS, per_element * elements),
+            key=f"{lane.program.name}-{self._run_id}-{number}",
+        )
+        self.in_flight[number] = batch
+        self.batches_sent += 1
+        self._in_flight_seconds += batch.expected_seconds
+        self._instructions.append(Submit(batch))
+        return batch
+
+    def _send_measure(self, explosion: Explosion, segment: Segment) -> None:
+        """Count, on a worker, the elements of a column that is to be iterated."""
+        lane = self._lanes.setdefault(
+            ("measure", explosion.depth), Lane(_measuring_program(explosion.depth), len(self._lanes), 1, 1)
+        )
+        batch = self._send(lane, (), None)
+        batch.measures = segment
+        self.measuring[batch.number] = (explosion, segment)
+
+    def _pull(self, stage: StageRecord) -> None:
+        lane = stage.lane
+        wanted = ITEMS_AHEAD * self.threads * self._size(lane) if lane.ready_count else self.threads * FIRST_ITEMS
+        if not stage.pulling and lane.ready_count < wanted // 2:
+            stage.pulling = True
+            self._instructions.append(Pull(stage, wanted - lane.ready_count))
+
+
+def _identity(value: object) -> object:
+    return value
+
+
+def _measuring_program(depth: int) -> Program:
+    step = Step(name="measure", function=_identity, positional=(0,), keywords=(), guards=())
+    return Program(
+        name="measure", constants=(), broadcasts=0, columns=1, steps=(step,), outputs=(0,), measures=((0, depth),)
+    )
