@@ -98,6 +98,13 @@ class Future(Reference, Generic[R]):
     def __bool__(self) -> bool:
         raise HandleError("a future has no truth value", where=self.slug, fix="write future.result(), or future.done()")
 
+    def __len__(self) -> int:
+        raise HandleError("a future has no length", where=self.slug, fix="write len(future.result())")
+
+    def __iter__(self) -> Iterator[Any]:
+        fix = "write future.result(), or pass it to task.map(...), which iterates it on the cluster"
+        raise HandleError("a future cannot be iterated", where=self.slug, fix=fix)
+
     def __reduce__(self) -> Any:
         raise HandleError(
             "a future cannot be pickled", where=self.slug, fix="pass it as an argument of a task, or pass its .result()"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from collections import OrderedDict
@@ -14,7 +13,7 @@ from typing import Any
 
 from dataflow.compiler.program import Compiled, Compiler
 from dataflow.engine.clusters import resolve_cluster
-from dataflow.engine.columns import Column
+from dataflow.engine.columns import Column, size_of_value
 from dataflow.engine.driver import Driver
 from dataflow.engine.events import CancelAsked, Event, HoldersGone, StagesAdded
 from dataflow.engine.facts import NodeFacts, Segment
@@ -28,6 +27,8 @@ from dataflow.states import State, StateType
 __all__ = ["Run", "SummaryRow", "open_run", "start_graph"]
 
 CACHED_BYTES = 64_000_000
+SMALL_TYPES = frozenset({int, float, bool, complex, type(None)})
+"""Types whose values are never large, so that they need not be asked."""
 WHOLE_COLUMN_BYTES = 1_000_000
 """Columns up to this size are fetched whole when one element is asked for, since others mostly follow."""
 
@@ -444,10 +445,7 @@ def _note_depths(stage: Stage, depths: dict[Node, set[int]]) -> None:
 
 
 def _is_large(value: Any) -> bool:
-    if type(value) in (int, float, str, bool, type(None)):
-        return isinstance(value, str) and len(value) > settings().large_argument_bytes
-    size = getattr(value, "nbytes", None)
-    return (size if isinstance(size, int) else sys.getsizeof(value, 64)) > settings().large_argument_bytes
+    return type(value) not in SMALL_TYPES and size_of_value(value) > settings().large_argument_bytes
 
 
 def _exception_or_value(value: Any) -> Any:

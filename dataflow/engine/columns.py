@@ -11,7 +11,7 @@ from dataflow.errors import MapError
 from dataflow.graph.habits import is_sequence, items_of
 from dataflow.states import StateType
 
-__all__ = ["Column", "open_levels", "size_of"]
+__all__ = ["Column", "open_levels", "size_of", "size_of_value"]
 
 SIZE_SAMPLE = 64
 
@@ -54,11 +54,12 @@ def size_of(values: Sequence[Any]) -> int:
         return 64
     step = max(1, len(values) // SIZE_SAMPLE)
     sample = values[::step]
-    each = sum(map(_size_of_one, sample)) / len(sample)
+    each = sum(map(size_of_value, sample)) / len(sample)
     return int(64 + len(values) * (8 + each))
 
 
-def _size_of_one(value: Any) -> int:
+def size_of_value(value: Any) -> int:
+    """Size in bytes of one value: honest for arrays and tables, shallow for containers."""
     size = getattr(value, "nbytes", None)
     return size if isinstance(size, int) else sys.getsizeof(value, 64)
 

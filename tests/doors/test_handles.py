@@ -131,7 +131,7 @@ def test_unpacking_a_mapped_task() -> None:
     with Flow("mapped"):
         mapped = value.with_options(nout=2).map([[1, 2], [3, 4]])
         with pytest.raises(HandleError, match="the list of a mapped task"):
-            first, second = mapped
+            _first, _second = mapped
 
 
 def test_handle_of_another_flow() -> None:

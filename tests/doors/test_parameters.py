@@ -158,7 +158,7 @@ def test_wrong_arguments_start_no_run(arguments: Any, keywords: Any, problem: st
 
 def test_all_wrong_arguments_are_told_at_once() -> None:
     """Two wrong arguments give one error with both."""
-    with pytest.raises(ParameterError, match="n='x'.*names='y'"):
+    with pytest.raises(ParameterError, match=r"n='x'.*names='y'"):
         typed("x", "y")  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import dask
 from hypothesis import strategies as st
 
 from dataflow.annotations import allow_failure, flatten, mapped, unmapped
@@ -43,6 +44,20 @@ class Wrapped:
 
     value: Any
     by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A generator of these items, which nobody knows the length of."""
+
+    items: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Delayed:
+    """A value that dask.delayed computes."""
+
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,10 @@ def _real(value: Any, nodes: Sequence[Node]) -> Any:
             for name in by:
                 real = WRAPPERS[name](real)
             return real
+        case Lazy(items):
+            return iter(items)
+        case Delayed(inner):
+            return dask.delayed(list if isinstance(inner, list) else int)(inner)
         case list() | tuple():
             return type(value)(_real(item, nodes) for item in value)
         case dict():
@@ -163,9 +182,10 @@ def _arguments(earlier: int, length: int) -> st.SearchStrategy[Any]:
     scalars = st.integers(0, 9)
     lists = st.lists(scalars, min_size=length, max_size=length)
     kinds = [scalars, lists, lists, st.lists(scalars, max_size=5), st.lists(lists, min_size=1, max_size=3)]
+    kinds += [st.builds(Delayed, scalars), st.builds(Lazy, lists.map(tuple))]
     if earlier:
         uses = _uses(earlier, length)
-        inner = st.one_of(scalars, uses)
+        inner = st.one_of(scalars, uses, uses, st.builds(Delayed, scalars))
         rows = st.lists(st.one_of(inner, st.tuples(inner)), min_size=length, max_size=length)
         containers = st.one_of(rows, st.dictionaries(st.sampled_from("ab"), st.one_of(inner, st.lists(inner))))
         kinds += [uses, uses, uses, uses, _annotated(uses), _annotated(uses), containers, _annotated(containers)]

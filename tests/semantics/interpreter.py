@@ -115,7 +115,9 @@ def _resolve(argument: Argument, outcomes: Outcomes) -> Outcome | Source:
         case Whole(used):
             return _whole(used, outcomes)
         case Template(skeleton, inputs):
-            filled = [_whole(used, outcomes) for used in inputs]
+            filled = [
+                _one(_resolve(used if isinstance(used, Collection) else Whole(used), outcomes)) for used in inputs
+            ]
             causes = tuple(cause for each in filled if not each.completed for cause in _roots(each))
             if causes:
                 return Outcome(state="Failed", value=causes[0], causes=causes)
@@ -185,5 +187,5 @@ def _allowed(outcome: Outcome, used: Input) -> Outcome:
 
 
 def _one(resolved: Outcome | Source) -> Outcome:
-    assert isinstance(resolved, Outcome), "a row of a map is not iterated again"
+    assert isinstance(resolved, Outcome), "what stands in a row or in a container is not iterated again"
     return resolved

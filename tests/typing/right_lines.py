@@ -68,11 +68,12 @@ def body(n: int, word: str = "a") -> list[str]:
     return many.result()
 
 
-assert_type(body(1), list[str])
-assert_type(body(1, word="b", return_state=True), State[list[str]])
-assert_type(body.start(1), FlowRun[list[str]])
-assert_type(body.start(1).result(), list[str])
-assert_type(body.with_options(name="other")(1), list[str])
+def calls_of_flows() -> None:
+    assert_type(body(1), list[str])
+    assert_type(body(1, word="b", return_state=True), State[list[str]])
+    assert_type(body.start(1), FlowRun[list[str]])
+    assert_type(body.start(1).result(), list[str])
+    assert_type(body.with_options(name="other")(1), list[str])
 
 
 @flow(name="futures", cluster="inline", retries=0)
@@ -90,9 +91,10 @@ def list_of_futures() -> list[Future[int]]:
     return [double.submit(1)]
 
 
-assert_type(futures(), int)
-assert_type(mapped_futures(), list[int])
-assert_type(list_of_futures(), list[int])
+def flows_of_futures() -> None:
+    assert_type(futures(), int)
+    assert_type(mapped_futures(), list[int])
+    assert_type(list_of_futures(), list[int])
 
 
 @flow
@@ -113,17 +115,18 @@ def decided() -> State[int]:
     return Completed(data=1)
 
 
-add = Add(3, name="add")
-assert_type(add(1, 2), int)
-assert_type(double.fn(1), int)
-assert_type(double.with_options(name="twice")(1), int)
-assert_type(double.name, str)
+def graph_door() -> None:
+    add = Add(3, name="add")
+    assert_type(add(1, 2), int)
+    assert_type(double.fn(1), int)
+    assert_type(double.with_options(name="twice")(1), int)
+    assert_type(double.name, str)
 
-with Flow("graph", cluster="inline") as graph:
-    n = Parameter("n", default=1, annotation=int)
-    first = double(2)
-    second = text.map([first, 3], unmapped(4))
-    add.bind(x=first, y=n)
-state = graph.run({"n": 5}, cluster="inline")
-state.is_successful()
-graph.set_reference_tasks([second])
+    with Flow("graph", cluster="inline") as graph:
+        n = Parameter("n", default=1, annotation=int)
+        first = double(2)
+        second = text.map([first, 3], unmapped(4))
+        add.bind(x=first, y=n)
+    state = graph.run({"n": 5}, cluster="inline")
+    state.is_successful()
+    graph.set_reference_tasks([second])

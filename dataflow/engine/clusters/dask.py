@@ -19,6 +19,7 @@ from dataflow.compiler.lower import batch_tasks, program_task
 from dataflow.engine.assemble import Assembled, pickled_batch, pickled_program
 from dataflow.engine.clusters.processes import QuietNanny
 from dataflow.engine.clusters.remote import RunOnWorker, take_part
+from dataflow.engine.columns import size_of_value
 from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, ThreadsChanged
 from dataflow.engine.failures import pack_error
 from dataflow.engine.records import BatchRecord, Lane
@@ -247,7 +248,9 @@ class DaskShell:
             future = self._client.compute(value)
         else:
             future = self._client.scatter(value, hash=False, direct=True)
-            logger.info("a large argument (%s) travels under the key %s", type(value).__name__, future.key)
+            megabytes = size_of_value(value) / 1e6
+            note = "a large argument (%s, %.0f MB) goes to each worker once, under the key %s"
+            logger.info(note, type(value).__name__, megabytes, future.key)
         self._futures[future.key] = future
         return str(future.key)
 
