@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -14,9 +15,20 @@ from dataflow.flow_graph import FlowGraph
 from dataflow.flow_states import FlowState
 from dataflow.options import FlowKeywords, FlowOptions, accept
 from dataflow.parameters import give_value, parameter_values
-from dataflow.session import start_graph
+from dataflow.session import Run, start_graph
 
 __all__ = ["Flow"]
+
+
+@contextmanager
+def not_left_running(run: Run) -> Iterator[None]:
+    """After Ctrl-C, or when the cluster is lost, nothing goes on without anybody who waits for it."""
+    try:
+        yield
+    except BaseException:
+        run.cancel()
+        run.close()
+        raise
 
 
 class Flow(FlowGraph):
@@ -101,15 +113,11 @@ class Flow(FlowGraph):
             chosen = self.options.cluster if cluster is None else cluster
             run = start_graph(self.name, nodes, chosen, keep=kept, graph=self.graph)
             # Once a parameter's node has ended its value has left the graph, and the next run may put in its own.
-            for node in waited:
-                run.wait(node)
-        try:
+            with not_left_running(run):
+                for node in waited:
+                    run.wait(node)
+        with not_left_running(run):
             run.finish()
-        except BaseException:
-            # Ctrl-C, or a cluster that was lost: what is unfinished must not go on without anybody who waits for it.
-            run.cancel()
-            run.close()
-            raise
         return FlowState(self, run, tuple(self._handles[node] for node in nodes))
 
     def copy(self) -> Flow:

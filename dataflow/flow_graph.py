@@ -200,6 +200,7 @@ class FlowGraph(FlowView):
         self._rebuild(users)
 
     def _forget(self, node: Node, replacement: Any) -> None:
+        self._is_as_called = False
         del self._handles[node]
         self._calls.pop(node, None)
         self._complaints.pop(node, None)
@@ -216,6 +217,7 @@ class FlowGraph(FlowView):
         return mapped_annotation(value) if mapped else value
 
     def _edit(self, node: Node, added: Edit) -> None:
+        self._is_as_called = False
         edit = self._edits.setdefault(node, Edit())
         edit.waits.extend(added.waits)
         edit.keywords.update(added.keywords)

@@ -39,6 +39,9 @@ class FlowView(ABC):
         """Handles of tasks that were added as themselves, not by a call."""
         self._parameters: dict[str, Parameter] = {}
         self._reference_nodes: list[Node] | None = None
+        self._is_as_called = True
+        """Whether every node is as its call built it. Then each comes after those it uses, and the builder has refused
+        whatever is wrong, so that neither has to be looked for."""
 
     @abstractmethod
     def _refresh(self) -> None:
@@ -103,7 +106,7 @@ class FlowView(ABC):
 
     def _sorted_nodes(self) -> list[Node]:
         self._refresh()
-        return topological_order(list(self._handles))
+        return list(self._handles) if self._is_as_called else topological_order(list(self._handles))
 
     def get_tasks(
         self, name: str | None = None, slug: str | None = None, tags: Iterable[str] | None = None,
@@ -163,7 +166,8 @@ class FlowView(ABC):
     def complaints(self) -> list[UsageError]:
         """Everything that is wrong with the flow, as far as can be seen before it runs."""
         self._refresh()
-        return [*self._complaints.values(), *complaints(list(self._handles))]
+        found = [] if self._is_as_called else complaints(list(self._handles))
+        return [*self._complaints.values(), *found]
 
     def validate(self) -> None:
         """Look for everything that is wrong.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 import uuid
 from collections import OrderedDict
@@ -313,11 +314,14 @@ class Run:
         return exception_of(Failure(segment.state_of(index), error), where)
 
     def _fetch_one(self, facts: NodeFacts, index: int, segment: Segment) -> Any:
-        assert segment.key is not None
+        if segment.key is None or segment.report is None:
+            raise AssertionError(f"a completed element without a value: {facts.node.slug}[{index}]")
+        riding = dict(segment.report.values).get(segment.step)
+        if riding is not None:
+            return pickle.loads(riding)
         offset = segment.offset + index - segment.start
-        size = 0 if segment.report is None else sum(segment.report.sizes)
-        many = segment.report is not None and segment.report.count > 1
-        if many and size > WHOLE_COLUMN_BYTES and segment.key not in self._columns:
+        is_large = segment.report.count > 1 and sum(segment.report.sizes) > WHOLE_COLUMN_BYTES
+        if is_large and segment.key not in self._columns:
             return self._driver.shell.fetch_part(segment.key, offset, offset + 1)[0]
         self._fetch_columns([segment.key])
         value = self._columns[segment.key].values[offset]

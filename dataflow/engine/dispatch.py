@@ -21,6 +21,8 @@ ITEMS_AHEAD = 4
 """Items of a generator that are taken ahead, in batches per worker thread."""
 FIRST_ITEMS = 1024
 """Items of a generator that are taken first, per worker thread."""
+LEAST_PATIENCE_SECONDS = 0.15
+"""A batch is not asked for its rest earlier than this."""
 MOST_LOSSES = 3
 PIECES_OF_A_LOST_BATCH = 8
 
@@ -91,6 +93,35 @@ class Dispatcher:
             for start in range(span.start, span.stop, size)
         ]
         batch.lane.again.extend(((piece,), batch.losses + 1) for piece in pieces)
+
+    @property
+    def wants_timer(self) -> bool:
+        """Whether threads are idle while batches run, so that one that takes long should give its rest back."""
+        return 0 < len(self.in_flight) < self.threads and not any(lane.ready for lane in self._lanes.values())
+
+    def overdue(self, now: float) -> tuple[BatchRecord, ...]:
+        """Batches of more than one element that take much longer than expected while threads are idle."""
+        found = []
+        for batch in self.in_flight.values():
+            if batch.seen_at is None:
+                batch.seen_at = now
+            patience = max(LEAST_PATIENCE_SECONDS, 2 * batch.expected_seconds)
+            if batch.count > 1 and batch.budget_seconds is not None and now - batch.seen_at > patience:
+                found.append(batch)
+        return tuple(found) if self.wants_timer else ()
+
+    def cut_short(self, number: int, limit: int) -> None:
+        """A batch will end after ``limit`` elements; the others are ready again."""
+        batch = self.in_flight.get(number)
+        if batch is None or limit >= batch.count:
+            return
+        self.give_back(batch, limit)
+        kept: list[Span] = []
+        for span in batch.spans:
+            size = min(span.stop - span.start, limit - sum(s.stop - s.start for s in kept))
+            if size > 0:
+                kept.append(Span(span.stage, span.start, span.start + size))
+        batch.spans, batch.count = tuple(kept), limit
 
     def dispatch(self) -> list[Instruction]:
         """Send batches while the cluster has room, deepest lanes first."""

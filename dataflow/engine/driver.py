@@ -20,8 +20,10 @@ from dataflow.engine.events import (
     Instruction,
     ItemsPulled,
     Pull,
+    Recall,
     Release,
     Submit,
+    TimerFired,
 )
 from dataflow.engine.failures import pack_error
 from dataflow.engine.machine import Machine
@@ -32,6 +34,8 @@ __all__ = ["Driver"]
 
 logger = logging.getLogger("dataflow")
 TEND_SECONDS = 1.0
+TIMER_SECONDS = 0.05
+"""How often the machine is told the time while it waits for a few batches."""
 
 
 class Driver:
@@ -115,7 +119,8 @@ class Driver:
         tended = time.monotonic()
         try:
             while not self._closing:
-                self._round(block_seconds=self._patience())
+                if not self._round(block_seconds=self._patience()) and self.machine.dispatcher.wants_timer:
+                    self.post(TimerFired(time.monotonic()))
                 if time.monotonic() - tended > TEND_SECONDS:
                     self.shell.tend()
                     tended = time.monotonic()
@@ -127,7 +132,8 @@ class Driver:
 
     def _patience(self) -> float:
         due = self._due()
-        return TEND_SECONDS if due is None else min(TEND_SECONDS, max(0.0, due - time.monotonic()))
+        longest = TIMER_SECONDS if self.machine.dispatcher.wants_timer else TEND_SECONDS
+        return longest if due is None else min(longest, max(0.0, due - time.monotonic()))
 
     def _round(self, *, block_seconds: float) -> bool:
         """Take in all events there are and perform what follows; gives False if there was nothing to do."""
@@ -165,6 +171,8 @@ class Driver:
                 self._pull(instruction)
             elif isinstance(instruction, CancelKeys):
                 self.shell.cancel(instruction.batches)
+            elif isinstance(instruction, Recall):
+                self.shell.recall(instruction.batches)
         if assembled:
             self.shell.submit(assembled)
         if released:

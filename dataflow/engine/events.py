@@ -23,10 +23,13 @@ __all__ = [
     "Instruction",
     "ItemsPulled",
     "Pull",
+    "Recall",
     "Release",
+    "RestReturned",
     "StagesAdded",
     "Submit",
     "ThreadsChanged",
+    "TimerFired",
 ]
 
 
@@ -61,6 +64,21 @@ class BatchLost:
 
 
 @dataclass(frozen=True, slots=True)
+class RestReturned:
+    """A batch under way will end after ``limit`` elements; the others may run elsewhere now."""
+
+    batch: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """It is ``now`` (seconds on some clock); sent now and then while `Machine.wants_timer`."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class ItemsPulled:
     """A generator gave items; ``exhausted`` says that there are no more, ``error`` that it raised."""
 
@@ -91,7 +109,17 @@ class CancelAsked:
     error: bytes
 
 
-Event = StagesAdded | BatchReported | BatchLost | ItemsPulled | ThreadsChanged | HoldersGone | CancelAsked
+Event = (
+    StagesAdded
+    | BatchReported
+    | BatchLost
+    | RestReturned
+    | TimerFired
+    | ItemsPulled
+    | ThreadsChanged
+    | HoldersGone
+    | CancelAsked
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +151,11 @@ class CancelKeys:
     batches: tuple[BatchRecord, ...]
 
 
-Instruction = Submit | Pull | Release | CancelKeys
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Ask batches that take long, while threads are idle, to give their rest back."""
+
+    batches: tuple[BatchRecord, ...]
+
+
+Instruction = Submit | Pull | Release | CancelKeys | Recall

@@ -22,8 +22,9 @@ def fast_walk(program: Program) -> Callable[..., int]:
     """The function that walks elements through a program.
 
     It takes the values of all constants and broadcasts, the rows (bare values if there is one column), a clock, a
-    deadline, the list of stamps, the ``append`` of each output, and ``recover(offset, error, frame, stamps)``, which
-    ends an element after an exception and gives the values of all steps. It returns how many elements it ran.
+    control that says whether to go on, the list of stamps, ``recover(offset, error, frame, stamps)``, which ends an
+    element after an exception and gives the values of all steps, and the ``append`` of each output. It returns how
+    many elements it ran.
     """
     namespace: dict[str, Any] = {"MISSING": MISSING}
     namespace.update({f"f{position}": step.function for position, step in enumerate(program.steps)})
@@ -46,10 +47,11 @@ def source_of(program: Program) -> str:
     ]
     frame = ", ".join(f"v{slot}" for slot in range(first_step + len(values)))
     lines = [
-        f"def walk({_listed([f'v{slot}' for slot in range(shared)])}rows, clock, deadline, stamps, recover, *keep):",
+        f"def walk({_listed([f'v{slot}' for slot in range(shared)])}rows, clock, control, stamps, recover, *keep):",
         f"    {_listed(keeps)}= keep" if keeps else "    pass",
         f"    {' = '.join(times)} = clock()",
         "    stamps.append(t0)",
+        "    check = control(t0)",
         "    done = 0",
         f"    for {row} in rows:",
         f"        {' = '.join(values)} = MISSING",
@@ -61,8 +63,10 @@ def source_of(program: Program) -> str:
         f"            {times[-1]} = stamps[-1]",
         *(f"        {keep}({values[position]})" for keep, position in zip(keeps, program.outputs, strict=True)),
         "        done += 1",
-        f"        if {times[-1]} >= deadline:",
-        "            break",
+        f"        if {times[-1]} >= check:",
+        f"            check = control({times[-1]})",
+        "            if check < 0:",
+        "                break",
         "    return done",
     ]
     return "\n".join(lines)

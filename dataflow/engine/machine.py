@@ -23,9 +23,12 @@ from dataflow.engine.events import (
     HoldersGone,
     Instruction,
     ItemsPulled,
+    Recall,
     Release,
+    RestReturned,
     StagesAdded,
     ThreadsChanged,
+    TimerFired,
 )
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.failures import pack_error
@@ -319,6 +322,14 @@ class Machine:
             offset += ran
         self.dispatcher.give_back(batch, report.count)
 
+    def _on_rest_returned(self, event: RestReturned) -> None:
+        self.dispatcher.cut_short(event.batch, event.limit)
+
+    def _on_timer(self, event: TimerFired) -> None:
+        overdue = self.dispatcher.overdue(event.now)
+        if overdue:
+            self._instructions.append(Recall(overdue))
+
     def _on_lost(self, event: BatchLost) -> None:
         batch = self.dispatcher.take_off(event.batch)
         if batch is None:
@@ -441,6 +452,8 @@ _HANDLERS: dict[type, Callable[[Machine, Any], None]] = {
     StagesAdded: Machine._on_stages_added,
     BatchReported: Machine._on_reported,
     BatchLost: Machine._on_lost,
+    RestReturned: Machine._on_rest_returned,
+    TimerFired: Machine._on_timer,
     ItemsPulled: Machine._on_pulled,
     ThreadsChanged: Machine._on_threads_changed,
     HoldersGone: Machine._on_holders_gone,

@@ -135,6 +135,8 @@ class BatchRecord:
     key: str
     """Key of its result; output j of several is ``key`` with ``-j`` behind it."""
     losses: int = 0
+    seen_at: float | None = None
+    """When the timer first found it under way."""
     measures: Segment | None = None
     """The segment whose elements it only counts."""
 

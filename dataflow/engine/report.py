@@ -51,6 +51,8 @@ class Report:
     """Bytes of each output column."""
     totals: tuple[int, ...] = ()
     """For each measure of the program, how many elements the values have when opened."""
+    values: tuple[tuple[int, bytes], ...] = ()
+    """(step, pickled value) where a batch of one element gave a small value."""
     worker: str = ""
     crashed: bytes | None = None
     """Packed exception if the batch itself could not be run (a dependency or the program could not be loaded)."""
@@ -68,4 +70,6 @@ class Report:
             StepReport(states=states, seconds=seconds, errors=dict(map(tuple, errors)))
             for states, seconds, errors in wire["steps"]
         )
-        return cls(**{**wire, "steps": steps, "sizes": tuple(wire["sizes"]), "totals": tuple(wire["totals"])})
+        values = tuple((step, value) for step, value in wire["values"])
+        sizes, totals = tuple(wire["sizes"]), tuple(wire["totals"])
+        return cls(**{**wire, "steps": steps, "sizes": sizes, "totals": totals, "values": values})

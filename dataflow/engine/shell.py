@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dataflow.engine.assemble import Assembled
-from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, ThreadsChanged
+from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, RestReturned, ThreadsChanged
 from dataflow.engine.records import BatchRecord
 
 __all__ = ["Cluster", "Post", "Shell"]
 
-Post = Callable[[BatchReported | BatchLost | ThreadsChanged | CancelAsked], None]
+Post = Callable[[BatchReported | BatchLost | RestReturned | ThreadsChanged | CancelAsked], None]
 """Tells the machine that something happened; may be called from any thread."""
 
 
@@ -32,6 +32,9 @@ class Shell(Protocol):
 
     def release(self, keys: Sequence[str]) -> None:
         """Drop columns."""
+
+    def recall(self, batches: Sequence[BatchRecord]) -> None:
+        """Ask running batches to give back what they have not begun."""
 
     def cancel(self, batches: Sequence[BatchRecord]) -> None:
         """Stop batches as far as possible."""

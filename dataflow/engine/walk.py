@@ -24,6 +24,7 @@ __all__ = ["Call", "Ledger", "failure_of", "walk_carefully", "walk_fast"]
 COMPLETED = int(StateType.COMPLETED)
 UPSTREAM_FAILED = int(StateType.UPSTREAM_FAILED)
 Clock = Callable[[], float]
+Check = Callable[[float], float]
 
 
 class Call(NamedTuple):
@@ -132,10 +133,8 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(int(state), pack_error(error))
 
 
-def walk_fast(
-    ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: Any, clock: Clock, deadline: float
-) -> int:
-    """Run elements whose inputs are whole, until all are done or the deadline has passed; gives how many were run.
+def walk_fast(ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: Any, clock: Clock, control: Check) -> int:
+    """Run elements whose inputs are whole, until all are done or the control says stop; gives how many were run.
 
     Args:
         ledger: where to write down what became of them.
@@ -143,7 +142,7 @@ def walk_fast(
         columns: the values of the column slots.
         rows: the same by element.
         clock: gives seconds.
-        deadline: on that clock, after which no further element is begun.
+        control: asked between elements when its last answer, a time, has passed; a negative one stops the walk.
     """
     program = ledger.program
     shared = frame[: len(program.constants) + program.broadcasts]
@@ -160,11 +159,11 @@ def walk_fast(
     walk = fast_walk(program)
     keeps = [output.append for output in ledger.outputs]
     bare = columns[0] if len(columns) == 1 else rows
-    return walk(*shared, bare, clock, deadline, ledger.stamps, recover, *keeps)
+    return walk(*shared, bare, clock, control, ledger.stamps, recover, *keeps)
 
 
 def walk_carefully(
-    ledger: Ledger, frame: list[Any], rows: Iterable[tuple[Any, ...]], clock: Clock, deadline: float
+    ledger: Ledger, frame: list[Any], rows: Iterable[tuple[Any, ...]], clock: Clock, control: Check
 ) -> int:
     """As `walk_fast`, for elements whose inputs may be failures."""
     end = ledger.calls[0].slot
@@ -175,7 +174,7 @@ def walk_carefully(
         _finish(ledger, frame, done, 0, clock)
         ledger.collect(frame)
         done += 1
-        if ledger.stamps[-1] >= deadline:
+        if control(ledger.stamps[-1]) < 0:
             break
     return done
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.context import inside_task
 from dataflow.engine.columns import Column, open_levels
+from dataflow.engine.control import Control, running
 from dataflow.engine.failures import Failure, pack_error
 from dataflow.engine.inputs import resolve, resolve_column
 from dataflow.engine.report import Report
@@ -25,6 +27,8 @@ from dataflow.states import StateType
 
 __all__ = ["WorkerContext", "run_batch"]
 
+RIDING_BYTES = 1024
+"""Up to this size the value of a single element rides with its report, which saves the way to fetch it."""
 PLAIN_TYPES = frozenset({int, float, bool, str, bytes, complex, type(None)})
 """Types whose values always pickle, so that a column of them needs no trial."""
 
@@ -34,6 +38,7 @@ class WorkerContext:
     """What a batch needs to know of where it runs."""
 
     name: str = ""
+    run_id: str = ""
     crosses_processes: bool = True
     """Whether results may have to leave this process, so that they must pickle."""
     passing: tuple[type[BaseException], ...] = ()
@@ -55,16 +60,20 @@ def run_batch(
     frame, columns, careful = _frame(program, batch, dependencies)
     deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
     rows = zip(*columns, strict=True) if columns else repeat((), batch.count)
+    control = Control(ledger.stamps, len(program.steps), context.clock, deadline)
+    if batch.budget_seconds is not None and not program.is_async:
+        running[context.run_id, batch.number] = control
     token = inside_task.set(True)
     try:
         if program.is_async:
             done = walk_async(ledger, frame, rows, context.clock, deadline, context.async_concurrency)
         elif careful:
-            done = walk_carefully(ledger, frame, rows, context.clock, deadline)
+            done = walk_carefully(ledger, frame, rows, context.clock, control)
         else:
-            done = walk_fast(ledger, frame, columns, rows, context.clock, deadline)
+            done = walk_fast(ledger, frame, columns, rows, context.clock, control)
     finally:
         inside_task.reset(token)
+        running.pop((context.run_id, batch.number), None)
     if context.crosses_processes:
         _refuse_unpicklable(program, ledger)
     outputs = tuple(
@@ -79,6 +88,7 @@ def run_batch(
         steps=ledger.report(done),
         sizes=tuple(column.size_bytes for column in outputs),
         totals=_totals(program, outputs),
+        values=_riding_values(program, ledger) if done == 1 and context.crosses_processes else (),
         worker=context.name,
     )
     return report, outputs
@@ -99,6 +109,24 @@ def _totals(program: Program, outputs: tuple[Column, ...]) -> tuple[int, ...]:
         sum(1 for _ in open_levels(column_of[position].values, depth, program.steps[position].name))
         for position, depth in program.measures
     )
+
+
+def _riding_values(program: Program, ledger: Ledger) -> tuple[tuple[int, bytes], ...]:
+    """The values of a batch of one element that are so small that they ride with the report."""
+    found = (
+        (position, _small_pickle(values[0])) for position, values in zip(program.outputs, ledger.outputs, strict=True)
+    )
+    return tuple((position, data) for position, data in found if data is not None)
+
+
+def _small_pickle(value: Any) -> bytes | None:
+    if type(value) is Failure or sys.getsizeof(value, RIDING_BYTES) >= RIDING_BYTES:
+        return None
+    try:
+        data = cloudpickle.dumps(value, protocol=5)
+    except Exception:  # noqa: BLE001 - boundary: pickling runs code of the value's class, which may raise anything
+        return None
+    return data if len(data) <= RIDING_BYTES else None
 
 
 def _refuse_unpicklable(program: Program, ledger: Ledger) -> None:

@@ -262,3 +262,29 @@ def test_runs_at_once_have_their_own_parameters() -> None:
     for thread in threads:
         thread.join()
     assert found == {number: number + 1 for number in range(8)}
+
+
+def test_empty_flow() -> None:
+    """A flow without tasks ends well at once."""
+    with Flow("empty") as flow:
+        pass
+    state = flow.run(cluster="inline")
+    assert state.is_successful()
+    assert len(state.result) == 0
+
+
+def test_interrupted_run_leaves_nothing_running() -> None:
+    """Ctrl-C while a run is waited for is raised on, and the flow can be run again."""
+    times: list[int] = []
+
+    def interrupted_once() -> int:
+        times.append(1)
+        if len(times) == 1:
+            raise KeyboardInterrupt
+        return 5
+
+    with Flow("interrupted") as flow:
+        five = task(interrupted_once)()
+    with pytest.raises(KeyboardInterrupt):
+        flow.run(cluster="inline")
+    assert flow.run(cluster="inline").result[five].result == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dataflow.errors import TaskDefinitionError
@@ -13,6 +14,7 @@ from dataflow.options import FlowKeywords, FlowOptions, TaskKeywords, TaskOption
 PLANNED: list[tuple[type[TaskOptions | FlowOptions], str, Any]] = [
     (TaskOptions, "retries", 3),
     (TaskOptions, "retry_delay_seconds", [1, 2]),
+    (TaskOptions, "retry_delay_seconds", np.array([1, 2])),
     (TaskOptions, "timeout_seconds", 1.5),
     (TaskOptions, "cache_policy", object()),
     (TaskOptions, "persist_result", True),

@@ -91,7 +91,7 @@ def build(recipe: Recipe, batch_size: int | None = None) -> Graph:
 
 
 def _call(builder: Builder, tasks: Mapping[str, TaskSpec], step: Step, nodes: Sequence[Node]) -> Node:
-    real = [_real(argument, nodes) for argument in step.arguments]
+    real = [_real(_iterable(argument) if step.mapped else argument, nodes) for argument in step.arguments]
     by_name = {"y": real.pop()} if step.second_by_name and len(real) == 2 else {}
     return builder.call(
         tasks[step.function],
@@ -105,6 +105,11 @@ def _call(builder: Builder, tasks: Mapping[str, TaskSpec], step: Step, nodes: Se
     )
 
 
+def _iterable(value: Any) -> Any:
+    """A generator is one only where it is iterated; as a plain argument it could not travel."""
+    return iter(value.items) if isinstance(value, Lazy) else value
+
+
 def _real(value: Any, nodes: Sequence[Node]) -> Any:
     """A recipe's argument as the builder gets it."""
     match value:
@@ -116,7 +121,7 @@ def _real(value: Any, nodes: Sequence[Node]) -> Any:
                 real = WRAPPERS[name](real)
             return real
         case Lazy(items):
-            return iter(items)
+            return list(items)
         case Delayed(inner):
             return dask.delayed(list if isinstance(inner, list) else int)(inner)
         case list() | tuple():

@@ -115,9 +115,8 @@ def _resolve(argument: Argument, outcomes: Outcomes) -> Outcome | Source:
         case Whole(used):
             return _whole(used, outcomes)
         case Template(skeleton, inputs):
-            filled = [
-                _one(_resolve(used if isinstance(used, Collection) else Whole(used), outcomes)) for used in inputs
-            ]
+            sources = [each if isinstance(each, Collection) else Whole(each) for each in inputs]
+            filled = [_one(_resolve(source, outcomes)) for source in sources]
             causes = tuple(cause for each in filled if not each.completed for cause in _roots(each))
             if causes:
                 return Outcome(state="Failed", value=causes[0], causes=causes)

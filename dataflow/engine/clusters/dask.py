@@ -18,9 +18,9 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from dataflow.compiler.lower import batch_tasks, program_task
 from dataflow.engine.assemble import Assembled, pickled_batch, pickled_program
 from dataflow.engine.clusters.processes import QuietNanny
-from dataflow.engine.clusters.remote import RunOnWorker, take_part
+from dataflow.engine.clusters.remote import RunOnWorker, recall_batch, take_part
 from dataflow.engine.columns import size_of_value
-from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, ThreadsChanged
+from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, RestReturned, ThreadsChanged
 from dataflow.engine.failures import pack_error
 from dataflow.engine.records import BatchRecord, Lane
 from dataflow.engine.report import Report
@@ -58,7 +58,11 @@ class DaskCluster:
         """A report came; it is for one of the runs, if that still goes on."""
         run_id, wire = event[1]
         shell = self.shells.get(run_id)
-        if shell is not None:
+        if shell is None:
+            return
+        if "recalled" in wire:
+            shell.post(RestReturned(wire["recalled"], wire["limit"]))
+        else:
             shell.post(BatchReported(Report.from_wire(wire)))
 
     def close_shells(self) -> None:
@@ -191,6 +195,8 @@ class DaskShell:
         self._client = cluster.client
         self._crosses_processes = cluster.crosses_processes
         self.post = post
+        self._run_id = run_id
+        self._topic = cluster.topic
         self._prefix = f"dataflow-{run_id}"
         self._futures: dict[str, Future[Any]] = {}
         self._objects: dict[int, tuple[str, Any]] = {}
@@ -326,6 +332,11 @@ class DaskShell:
             future = self._futures.pop(key, None)
             if future is not None:
                 future.release()
+
+    def recall(self, batches: Sequence[BatchRecord]) -> None:
+        """Ask running batches for their rest; whichever worker has one answers by an event."""
+        for record in batches:
+            self._client.run(recall_batch, self._topic, self._run_id, record.number, wait=False)
 
     def cancel(self, batches: Sequence[BatchRecord]) -> None:
         """Take batches off the cluster; what is running now ends by itself and is dropped."""

@@ -70,6 +70,9 @@ class InlineShell:
         for key in keys:
             self._columns.pop(key, None)
 
+    def recall(self, batches: Sequence[BatchRecord]) -> None:
+        """Nothing runs beside the caller, so there is nothing to ask for."""
+
     def cancel(self, batches: Sequence[BatchRecord]) -> None:
         """Nothing runs beside the caller, so there is nothing to stop."""
 

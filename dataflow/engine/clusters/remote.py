@@ -10,11 +10,12 @@ from distributed import get_worker
 from dataflow.compiler.lower import Shipped
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.columns import Column
+from dataflow.engine.control import recall
 from dataflow.engine.failures import pack_error
 from dataflow.engine.report import Report
 from dataflow.engine.worker import WorkerContext, run_batch
 
-__all__ = ["RunOnWorker", "take_part"]
+__all__ = ["RunOnWorker", "recall_batch", "take_part"]
 
 
 class RunOnWorker:
@@ -44,6 +45,7 @@ class RunOnWorker:
         batch: Batch = pickle.loads(payload)
         context = WorkerContext(
             name=str(worker.name),
+            run_id=self.run_id,
             crosses_processes=self.crosses_processes,
             async_concurrency=self.async_concurrency,
         )
@@ -54,6 +56,13 @@ class RunOnWorker:
             report, outputs = _crashed(batch, error, context), ()
         worker.log_event(self.topic, (self.run_id, report.to_wire()))
         return outputs[0] if len(outputs) == 1 else outputs
+
+
+async def recall_batch(topic: str, run_id: str, number: int, dask_worker: Any) -> None:
+    """On each worker: ask a batch that runs there to give its rest back; tell at once what is certain."""
+    limit = recall(run_id, number)
+    if limit is not None:
+        dask_worker.log_event(topic, (run_id, {"recalled": number, "limit": limit}))
 
 
 def _rebuild(topic: str, run_id: str, crosses_processes: bool, async_concurrency: int) -> RunOnWorker:

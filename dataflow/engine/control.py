@@ -1,0 +1,62 @@
+"""Control of a batch while it runs: after how long it stops, and how it is asked to give its rest back now.
+
+The walk compares one number per element, the time of its next check. Between checks, and while one element takes long,
+the batch can be asked from another thread to stop. If it is within a long element then, it is certain which elements it
+will not begin, so that they can run elsewhere at once, instead of waiting for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+__all__ = ["Control", "recall"]
+
+CHECK_SECONDS = 0.02
+STUCK_SECONDS = 2.5 * CHECK_SECONDS
+STOP = float("-inf")
+
+running: dict[tuple[str, int], Control] = {}
+"""Batches that run in this process, by run and number."""
+
+
+class Control:
+    """Stops a walk.
+
+    Args:
+        stamps: what the walk writes: when it began, then when each step of each element ended.
+        steps: how many steps an element has.
+        clock: gives seconds.
+        deadline: on that clock, after which no further element is begun.
+    """
+
+    __slots__ = ("_clock", "_deadline", "_stamps", "_steps", "recalled")
+
+    def __init__(self, stamps: Sequence[float], steps: int, clock: Callable[[], float], deadline: float) -> None:
+        self._stamps = stamps
+        self._steps = steps
+        self._clock = clock
+        self._deadline = deadline
+        self.recalled = False
+
+    def __call__(self, now: float) -> float:
+        """Asked by the walk between two elements: when to ask again, or `STOP`."""
+        return STOP if self.recalled or now >= self._deadline else now + CHECK_SECONDS
+
+    def recall(self) -> int | None:
+        """Ask the walk to stop.
+
+        Returns:
+            How many elements it will have run when it stops, if that is certain, because it is within a long element;
+            None if it is not: then its report says so, soon.
+        """
+        self.recalled = True  # before looking, so that an element that ends now is not followed by another
+        ended, last = len(self._stamps) - 1, self._stamps[-1]
+        if self._clock() - last < STUCK_SECONDS:
+            return None
+        return ended // self._steps + 1
+
+
+def recall(run_id: str, number: int) -> int | None:
+    """Ask a batch of this process, if it runs here, to give its rest back; see `Control.recall`."""
+    control = running.get((run_id, number))
+    return None if control is None else control.recall()
