@@ -9,13 +9,15 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from dataflow.compiler.plan import Plan
 from dataflow.context import current_flow
 from dataflow.errors import TaskDefinitionError, UsageError
 from dataflow.flow_graph import FlowGraph
 from dataflow.flow_states import FlowState
+from dataflow.graph.nodes import Node
 from dataflow.options import FlowKeywords, FlowOptions, accept
 from dataflow.parameters import give_value, parameter_values
-from dataflow.session import Run, start_graph
+from dataflow.session import Run, plan_flow, start_graph
 
 __all__ = ["Flow"]
 
@@ -75,6 +77,34 @@ class Flow(FlowGraph):
         if kind is None:
             self.validate()
 
+    def plan(self, *, keep: str = "all") -> Plan:
+        """What `run` would send, without running it: which tasks share a batch, and how many elements there are.
+
+        Raises:
+            FlowValidationError: something is wrong with the flow.
+
+        Example:
+            >>> from dataflow import Flow, task
+            >>> @task
+            ... def double(x):
+            ...     return 2 * x
+            >>> with Flow("doubles") as flow:
+            ...     total = task(sum)(double.map(double.map(range(1000))))
+            >>> print(flow.plan(keep="terminal"))
+            level  together       stages  elements  kept
+            0      double+double  1       1,000     1
+            1      sum            1       1         1
+        """
+        self.validate()
+        nodes = self._sorted_nodes()
+        return plan_flow(nodes, kept=self._kept_nodes(nodes, keep))
+
+    def _kept_nodes(self, nodes: list[Node], keep: str) -> list[Node]:
+        if keep not in ("all", "terminal"):
+            where = f"flow {self.name!r}"
+            raise UsageError(f"keep is {keep!r}", where=where, fix='keep="all" or keep="terminal"')
+        return nodes if keep == "all" else [handle.node for handle in self.terminal_tasks() | self.reference_tasks()]
+
     def run(
         self,
         parameters: Mapping[str, Any] | None = None,
@@ -102,12 +132,10 @@ class Flow(FlowGraph):
         where = f"flow {self.name!r}"
         if current_flow.get() is self:
             raise UsageError("run() inside its own block", where=where, fix="call flow.run() after the block")
-        if keep not in ("all", "terminal"):
-            raise UsageError(f"keep is {keep!r}", where=where, fix='keep="all" or keep="terminal"')
         self.validate()
         values = parameter_values(self._parameters, {**(parameters or {}), **more_parameters}, where=where)
         nodes = self._sorted_nodes()
-        kept = nodes if keep == "all" else [handle.node for handle in self.terminal_tasks() | self.reference_tasks()]
+        kept = self._kept_nodes(nodes, keep)
         with self._parameters_lock:
             waited = [give_value(self._parameters[name].node, value) for name, value in values.items()]
             chosen = self.options.cluster if cluster is None else cluster

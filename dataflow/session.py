@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import Any
 
-from dataflow.compiler.program import Compiled, Compiler
+from dataflow.compiler.plan import Plan, compile_stages, plan_of
+from dataflow.compiler.program import Compiler
 from dataflow.engine.clusters import resolve_cluster
-from dataflow.engine.columns import Column, size_of_value
+from dataflow.engine.columns import size_of_value
 from dataflow.engine.driver import Driver
 from dataflow.engine.events import CancelAsked, Event, HoldersGone, StagesAdded
-from dataflow.engine.facts import NodeFacts, Segment
-from dataflow.engine.failures import Failure, exception_of, pack_error
+from dataflow.engine.facts import NodeFacts
+from dataflow.engine.failures import pack_error
 from dataflow.errors import Cancelled, NotFinished
-from dataflow.graph.nodes import Elements, Graph, Node
-from dataflow.graph.stages import Stage, form_stages
+from dataflow.graph.nodes import Graph, Node
 from dataflow.settings import settings
 from dataflow.states import State, StateType
+from dataflow.summaries import SummaryRow, node_message, summary_row
+from dataflow.values import Values
 
-__all__ = ["Run", "SummaryRow", "open_run", "start_graph"]
+__all__ = ["Run", "SummaryRow", "open_run", "plan_flow", "start_graph"]
 
-CACHED_BYTES = 64_000_000
 SMALL_TYPES = frozenset({int, float, bool, complex, type(None)})
 """Types whose values are never large, so that they need not be asked."""
-WHOLE_COLUMN_BYTES = 1_000_000
-"""Columns up to this size are fetched whole when one element is asked for, since others mostly follow."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryRow:
-    """What became of one node, in numbers."""
-
-    node: str
-    elements: int
-    failed: int
-    batches: int
-    seconds: float
-    """From the start of its first batch to the end of its last."""
-    task_seconds: float
-    """Sum of the durations of its elements."""
-    engine_seconds: float
-    """Time of its batches that was not spent in the user's functions, shared among the nodes of a stage."""
 
 
 class Run:
@@ -74,8 +54,8 @@ class Run:
         self._send_now = False
         self._compiler = Compiler(_is_large)
         self._kept: frozenset[Node] = frozenset()
-        self._columns: OrderedDict[str, Column] = OrderedDict()
         self._driver = Driver(self.id, resolve_cluster(cluster), prepare=self._due_stages, due=self._due_at)
+        self._values = Values(self._driver)
 
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.name!r}>"
@@ -227,7 +207,7 @@ class Run:
         if facts.node.space is None and facts.ended:
             return self._element_state(facts, 0)
         load = partial(self.value, facts.node) if facts.ended else None
-        return State(type=kind, message=_node_message(facts, kind), run=self, load=load)
+        return State(type=kind, message=node_message(facts), run=self, load=load)
 
     def _element_state(self, facts: NodeFacts, index: int) -> State[Any]:
         segment = facts.segment_at(index)
@@ -235,7 +215,7 @@ class Run:
             return State(type=StateType.PENDING, run=self)
         kind = StateType(segment.state_of(index))
         error = segment.error_of(index)
-        data = self._error(facts, index, segment) if error else None
+        data = self._values.error(facts, index, segment) if error else None
         report, offset = segment.report, segment.offset + index - segment.start
         return State(
             type=kind,
@@ -266,79 +246,16 @@ class Run:
         facts = self._driver.machine.facts[node]
         facts.looked_at = True
         if node.space is None:
-            return self._single(facts, 0, raise_on_failure)
+            return self._values.one(facts, 0, raise_on_failure=raise_on_failure)
         if isinstance(index, int):
-            return self._single(facts, index, raise_on_failure)
-        values = self._many(facts, raise_on_failure)
+            return self._values.one(facts, index, raise_on_failure=raise_on_failure)
+        values = self._values.all(facts, raise_on_failure=raise_on_failure)
         return values if index is None else [values[i] for i in index]
 
     def _wait_or_raise(self, node: Node, index: int | range | None, timeout: float | None) -> None:
         if not self.wait(node, index if isinstance(index, int) else None, timeout):
             limit = "" if timeout is None else f" within {timeout:g} s"
             raise NotFinished(f"it has not ended{limit}", where=node.slug, fix="wait longer, or without a timeout")
-
-    def _single(self, facts: NodeFacts, index: int, raise_on_failure: bool) -> Any:
-        with self._driver.changed:
-            segment = facts.segment_at(index)
-        if segment is None:
-            raise IndexError(f"{facts.node.slug} has {facts.length} elements, there is no element {index}")
-        if segment.state_of(index) != StateType.COMPLETED:
-            error = self._error(facts, index, segment)
-            if raise_on_failure:
-                raise error
-            return error
-        return self._fetch_one(facts, index, segment)
-
-    def _many(self, facts: NodeFacts, raise_on_failure: bool) -> list[Any]:
-        with self._driver.changed:
-            segments = list(facts.overlapping(0, facts.length or 0))
-            failure = facts.first_failure()
-        if failure is not None and raise_on_failure:
-            raise self._error(facts, *failure)
-        self._fetch_columns([segment.key for segment, _, _ in segments if segment.key is not None])
-        values: list[Any] = []
-        for segment, low, high in segments:
-            if segment.key is None:
-                values.extend(self._error(facts, index, segment) for index in range(low, high))
-                continue
-            column = self._columns[segment.key].values
-            start = segment.offset + low - segment.start
-            found = column[start : start + high - low] if high - low < len(column) else column
-            values.extend(found if failure is None else map(_exception_or_value, found))
-        self._trim()
-        return values
-
-    def _error(self, facts: NodeFacts, index: int, segment: Segment) -> BaseException:
-        where = facts.node.slug if facts.node.space is None else f"{facts.node.slug}[{index}]"
-        error = segment.error_of(index) or pack_error(Cancelled("it was cancelled", where=where))
-        return exception_of(Failure(segment.state_of(index), error), where)
-
-    def _fetch_one(self, facts: NodeFacts, index: int, segment: Segment) -> Any:
-        if segment.key is None or segment.report is None:
-            raise AssertionError(f"a completed element without a value: {facts.node.slug}[{index}]")
-        riding = dict(segment.report.values).get(segment.step)
-        if riding is not None:
-            return pickle.loads(riding)
-        offset = segment.offset + index - segment.start
-        is_large = segment.report.count > 1 and sum(segment.report.sizes) > WHOLE_COLUMN_BYTES
-        if is_large and segment.key not in self._columns:
-            return self._driver.shell.fetch_part(segment.key, offset, offset + 1)[0]
-        self._fetch_columns([segment.key])
-        value = self._columns[segment.key].values[offset]
-        self._trim()
-        return value
-
-    def _fetch_columns(self, keys: Sequence[str]) -> None:
-        missing = [key for key in dict.fromkeys(keys) if key not in self._columns]
-        if missing:
-            self._columns.update(zip(missing, self._driver.shell.fetch(missing), strict=True))
-
-    def _trim(self) -> None:
-        """Forget fetched columns, oldest first, beyond a bound."""
-        size = sum(column.size_bytes for column in self._columns.values())
-        while self._columns and size > CACHED_BYTES:
-            _, column = self._columns.popitem(last=False)
-            size -= column.size_bytes
 
     # Failures
 
@@ -403,7 +320,7 @@ class Run:
     def summary(self) -> list[SummaryRow]:
         """A row of numbers per node that was sent."""
         with self._driver.changed:
-            return [_summary_row(facts) for facts in self._driver.machine.facts.values()]
+            return [summary_row(facts) for facts in self._driver.machine.facts.values()]
 
 
 def open_run(name: str, graph: Graph, cluster: Any = None) -> Run:
@@ -423,61 +340,10 @@ def start_graph(
     return run
 
 
-def compile_stages(
-    nodes: Sequence[Node], compiler: Compiler, *, kept: frozenset[Node], cut_held: bool
-) -> list[tuple[Stage, Compiled]]:
-    """The stages of nodes that are sent together, compiled."""
-    stages = form_stages(nodes, cut_held=cut_held)
-    used_outside: set[Node] = set(kept)
-    depths: dict[Node, set[int]] = {}
-    for stage in stages:
-        used_outside.update(used.node for used in stage.outside)
-        if stage.space is not None:
-            _note_depths(stage, depths)
-
-    def keeps(node: Node) -> bool:
-        return node.holders > 0 or node in used_outside
-
-    return [(stage, compiler.compile(stage, keeps=keeps, depths=depths)) for stage in stages]
-
-
-def _note_depths(stage: Stage, depths: dict[Node, set[int]]) -> None:
-    for node in stage.nodes:
-        for _, argument in node.labelled_arguments():
-            if isinstance(argument, Elements) and argument.input.depth and argument.input.index is None:
-                depths.setdefault(argument.input.node, set()).add(argument.input.depth)
+def plan_flow(nodes: Sequence[Node], *, kept: Sequence[Node]) -> Plan:
+    """What would be sent for nodes that come each after those it uses."""
+    return plan_of(nodes, Compiler(_is_large), kept=frozenset(kept))
 
 
 def _is_large(value: Any) -> bool:
     return type(value) not in SMALL_TYPES and size_of_value(value) > settings().large_argument_bytes
-
-
-def _exception_or_value(value: Any) -> Any:
-    return exception_of(value) if isinstance(value, Failure) else value
-
-
-def _node_message(facts: NodeFacts, kind: StateType) -> str:
-    if facts.node.space is None or not facts.unsuccessful:
-        return ""
-    words = {StateType.FAILED: "failed", StateType.CRASHED: "crashed", StateType.CANCELLED: "were cancelled"}
-    words[StateType.UPSTREAM_FAILED] = "were not run because an input failed"
-    parts = [f"{facts.counts[state]:,} {word}" for state, word in words.items() if facts.counts.get(state)]
-    return f"of {facts.length:,} elements " + ", ".join(parts)
-
-
-def _summary_row(facts: NodeFacts) -> SummaryRow:
-    reports = {segment.report.batch: (segment.report, segment.step) for segment in facts.arrivals if segment.report}
-    starts = [report.started for report, _ in reports.values()]
-    ends = [report.started + report.seconds for report, _ in reports.values()]
-    task_seconds = sum(sum(report.steps[step].durations()) for report, step in reports.values())
-    inside = sum(sum(step.durations()) / len(report.steps) for report, _ in reports.values() for step in report.steps)
-    total = sum(report.seconds / len(report.steps) for report, _ in reports.values())
-    return SummaryRow(
-        node=facts.node.slug,
-        elements=facts.length or facts.done,
-        failed=facts.unsuccessful,
-        batches=len(reports),
-        seconds=max(ends) - min(starts) if starts else 0.0,
-        task_seconds=task_seconds,
-        engine_seconds=max(0.0, total - inside),
-    )

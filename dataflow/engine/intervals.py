@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-__all__ = ["IntervalSet"]
+__all__ = ["IntervalSet", "common"]
 
 
 class IntervalSet:
@@ -55,3 +55,16 @@ class IntervalSet:
             start = high
         if start < stop:
             yield start, stop
+
+
+def common(sets: Sequence[IntervalSet]) -> list[tuple[int, int]]:
+    """The intervals that all sets have; at least one set is given.
+
+    Example:
+        >>> common([IntervalSet(0, 5), IntervalSet(3, 9)])
+        [(3, 5)]
+    """
+    found = list(sets[0])
+    for other in sets[1:]:
+        found = [part for low, high in found for part in other.within(low, high)]
+    return found

@@ -32,7 +32,9 @@ from dataflow.engine.events import (
 )
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.failures import pack_error
+from dataflow.engine.intervals import IntervalSet, common
 from dataflow.engine.records import BatchRecord, Explosion, Source, Span, StageRecord, Waiter
+from dataflow.engine.releases import Releases
 from dataflow.engine.report import Report
 from dataflow.engine.wiring import Wiring, all_doomed, failed_inputs
 from dataflow.errors import MapLengthError
@@ -62,8 +64,7 @@ class Machine:
         """Packed error of the cancellation, once there was one."""
         self.log: list[tuple[NodeFacts, Segment]] = []
         """What ended, in order."""
-        self._kept: set[NodeFacts] = set()
-        self._users_of_key: dict[str, int] = {}
+        self._releases = Releases()
         self._agenda: deque[Callable[[], None]] = deque()
         """What follows from what was handled so far; worked off in order, so that long chains do not recurse."""
         self._instructions: list[Instruction] = []
@@ -92,7 +93,7 @@ class Machine:
     def _on_stages_added(self, event: StagesAdded) -> None:
         for stage, compiled in event.stages:
             self._add_stage(stage, compiled)
-        self._kept.update(self.facts[node] for node in event.kept)
+        self._releases.keep(self.facts[node] for node in event.kept)
         if self.cancelled is not None:
             self._cancel_rest(self.cancelled)
 
@@ -147,7 +148,7 @@ class Machine:
             return
         if self._lengths_differ(stage):
             return
-        for start, stop in _common(stage.sources, 0, None):
+        for start, stop in common([source.available for source in stage.sources]):
             self._queue(stage, start, stop)
 
     def _arrive(self, stage: StageRecord, source: Source, start: int, stop: int) -> None:
@@ -155,8 +156,8 @@ class Machine:
         source.available.add(start, stop)
         if not stage.active:
             return
-        others = [other for other in stage.sources if other is not source]
-        for low, high in _common(others, start, stop):
+        others = [other.available for other in stage.sources if other is not source]
+        for low, high in common([IntervalSet(start, stop), *others]):
             self._queue(stage, low, high)
 
     def _queue(self, stage: StageRecord, start: int, stop: int) -> None:
@@ -227,7 +228,7 @@ class Machine:
             key = output_of.get(step)
             segment = Segment(span.start, span.stop, key, offset, report, step)
             if key is not None:
-                self._users_of_key[key] = self._users_of_key.get(key, 0) + 1
+                self._releases.use(key)
                 facts.size_bytes += sizes[step] * (span.stop - span.start) // max(1, report.count)
             self._end_node(facts, segment, report)
         self._count_done(stage, span.stop - span.start)
@@ -398,17 +399,8 @@ class Machine:
             self._release_if_unused(facts)
 
     def _release_if_unused(self, facts: NodeFacts) -> None:
-        """Drop the values of a node that has ended, that nobody uses any more and that nobody holds."""
-        if facts.released or not facts.ended or facts.pending_consumers or facts.node.holders or facts in self._kept:
-            return
-        facts.released = True
-        for segment in facts.arrivals:
-            if segment.key is None:
-                continue
-            self._users_of_key[segment.key] -= 1
-            if not self._users_of_key[segment.key]:
-                del self._users_of_key[segment.key]
-                self._instructions.append(Release(segment.key))
+        if self._releases.is_unused(facts):
+            self._instructions.extend(Release(key) for key in self._releases.release(facts))
 
     def _on_cancel(self, event: CancelAsked) -> None:
         if self.cancelled is None:
@@ -427,16 +419,6 @@ class Machine:
                 segment = Segment(start, stop, None, 0, None, 0, StateType.CANCELLED, error)
                 facts.add(segment)
                 self.log.append((facts, segment))
-
-
-def _common(sources: list[Source], start: int, stop: int | None) -> list[tuple[int, int]]:
-    """The intervals from start to stop that all sources have."""
-    if stop is None:
-        stop = max((high for source in sources for _, high in source.available), default=0)
-    found = [(start, stop)] if stop > start else []
-    for source in sources:
-        found = [part for low, high in found for part in source.available.within(low, high)]
-    return found
 
 
 def _length_error(node: Node, stage: StageRecord) -> MapLengthError:

@@ -1,0 +1,122 @@
+"""Plans: what would be sent for some nodes, known before anything runs."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from dataflow.compiler.program import Compiled, Compiler
+from dataflow.graph.nodes import Elements, Node
+from dataflow.graph.stages import Stage, form_stages
+
+__all__ = ["Plan", "PlanRow", "compile_stages", "plan_of"]
+
+MANY_NODES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRow:
+    """One line of a plan: stages that share a program, so that their elements can share batches."""
+
+    program: str
+    """Names of the tasks that run together, element by element."""
+    level: int
+    """Number of barriers before it."""
+    stages: int
+    elements: int | None
+    """None if it is known only at run time."""
+    outputs: int
+    """How many of its nodes have values that leave the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be sent, line by line."""
+
+    rows: tuple[PlanRow, ...]
+
+    @property
+    def elements(self) -> int:
+        """Elements of all lines whose number is known."""
+        return sum(row.elements or 0 for row in self.rows)
+
+    def __str__(self) -> str:
+        heads = ("level", "together", "stages", "elements", "kept")
+        lines = [heads, *(_cells(row) for row in self.rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+        return "\n".join(
+            "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
+
+
+def _cells(row: PlanRow) -> tuple[str, ...]:
+    elements = "at run time" if row.elements is None else f"{row.elements:,}"
+    return str(row.level), row.program, f"{row.stages:,}", elements, f"{row.outputs}"
+
+
+def plan_of(nodes: Sequence[Node], compiler: Compiler, *, kept: frozenset[Node]) -> Plan:
+    """What would be sent for nodes that come each after those it uses."""
+    by_key: dict[object, list[tuple[Stage, Compiled]]] = {}
+    for stage, compiled in compile_stages(nodes, compiler, kept=kept, cut_held=False):
+        by_key.setdefault(compiled.key, []).append((stage, compiled))
+    rows = [_row(together) for together in by_key.values()]
+    return Plan(tuple(sorted(rows, key=lambda row: row.level)))
+
+
+def _row(together: list[tuple[Stage, Compiled]]) -> PlanRow:
+    stage, compiled = together[0]
+    return PlanRow(
+        program=compiled.program.name,
+        level=min(stage.level for stage, _ in together),
+        stages=len(together),
+        elements=len(together) if stage.space is None else stage.space.length,
+        outputs=len(compiled.program.outputs),
+    )
+
+
+def compile_stages(
+    nodes: Sequence[Node], compiler: Compiler, *, kept: frozenset[Node], cut_held: bool
+) -> list[tuple[Stage, Compiled]]:
+    """The stages of nodes that are sent together, compiled.
+
+    Args:
+        nodes: each after those it uses.
+        compiler: knows the programs that were compiled before.
+        kept: nodes whose values must outlive their consumers.
+        cut_held: whether a plain node whose future is held must end its stage.
+    """
+    with _collection_paused(len(nodes)):
+        stages = form_stages(nodes, cut_held=cut_held)
+        used_outside: set[Node] = set(kept)
+        depths: dict[Node, set[int]] = {}
+        for stage in stages:
+            used_outside.update(used.node for used in stage.outside)
+            if stage.space is not None:
+                _note_depths(stage, depths)
+
+        def keeps(node: Node) -> bool:
+            return node.holders > 0 or node in used_outside
+
+        return [(stage, compiler.compile(stage, keeps=keeps, depths=depths)) for stage in stages]
+
+
+@contextmanager
+def _collection_paused(nodes: int) -> Iterator[None]:
+    """Nearly all objects of a large graph live on, so looking for garbage among them again and again finds none."""
+    pause = nodes > MANY_NODES and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
+
+
+def _note_depths(stage: Stage, depths: dict[Node, set[int]]) -> None:
+    for node in stage.nodes:
+        for _, argument in node.labelled_arguments():
+            if isinstance(argument, Elements) and argument.input.depth and argument.input.index is None:
+                depths.setdefault(argument.input.node, set()).add(argument.input.depth)
