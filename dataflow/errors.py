@@ -17,6 +17,7 @@
     │   ├── FlowFailed                  work of the flow failed and nobody looked at it
     │   ├── UnpicklableArgument         an input that cannot travel to a worker
     │   ├── UnpicklableResult           a result that cannot leave its worker
+    │   ├── RemoteError                 stands in for an exception that cannot be pickled
     │   ├── WorkLost                    the cluster lost a batch and cannot run it again
     │   └── Cancelled                   the run was cancelled before the work ended
     ├── ClusterError                look at the cluster

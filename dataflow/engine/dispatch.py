@@ -84,6 +84,22 @@ class Dispatcher:
         for span in reversed(rest):
             batch.lane.push_back(span)
 
+    def spare_others(self, batch: BatchRecord, element: int) -> Span:
+        """One element is to blame for the loss of its batch; the others are ready again. Gives the span of the one."""
+        blamed = batch.spans[0]
+        for span in batch.spans:
+            at = span.start + element
+            if span.start <= at < span.stop:
+                blamed = Span(span.stage, at, at + 1)
+                rest = [Span(span.stage, span.start, at), Span(span.stage, at + 1, span.stop)]
+            else:
+                rest = [span]
+            for part in rest:
+                if part.start < part.stop:
+                    batch.lane.push_back(part)
+            element -= span.stop - span.start
+        return blamed
+
     def try_again(self, batch: BatchRecord) -> None:
         """Send the elements of a lost batch again, in smaller batches, so that one that kills workers stands alone."""
         size = -(-batch.count // PIECES_OF_A_LOST_BATCH)

@@ -78,8 +78,7 @@ class NodeFacts:
         "node",
         "pending_consumers",
         "released",
-        "size_bytes",
-        "unsuccessful",
+                "unsuccessful",
     )  # fmt: skip
 
     def __init__(self, node: Node, level: int) -> None:
@@ -104,8 +103,6 @@ class NodeFacts:
         """Whether the values were dropped."""
         self.looked_at = False
         """Whether somebody asked for a result or state, so that a failure is not silent."""
-        self.size_bytes = 0
-        """Bytes of all values that left a batch."""
 
     def add(self, segment: Segment) -> None:
         """Fold in elements that have ended."""

@@ -40,6 +40,10 @@ class IntervalSet:
         self._starts[low:high] = [start]
         self._stops[low:high] = [stop]
 
+    def count(self) -> int:
+        """Number of indices."""
+        return sum(self._stops) - sum(self._starts)
+
     def within(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """The intervals of this set cut to start and stop."""
         position = bisect_right(self._stops, start)

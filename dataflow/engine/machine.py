@@ -13,31 +13,16 @@ from functools import partial
 from typing import Any
 
 from dataflow.compiler.program import Compiled
+from dataflow.engine import events
 from dataflow.engine.dispatch import LARGEST_PULLED_BATCH, MOST_LOSSES, Dispatcher
-from dataflow.engine.events import (
-    BatchLost,
-    BatchReported,
-    CancelAsked,
-    CancelKeys,
-    Event,
-    HoldersGone,
-    Instruction,
-    ItemsPulled,
-    Recall,
-    Release,
-    RestReturned,
-    StagesAdded,
-    ThreadsChanged,
-    TimerFired,
-)
+from dataflow.engine.events import Event, Instruction
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.failures import pack_error
 from dataflow.engine.intervals import IntervalSet, common
 from dataflow.engine.records import BatchRecord, Explosion, Source, Span, StageRecord, Waiter
 from dataflow.engine.releases import Releases
 from dataflow.engine.report import Report
-from dataflow.engine.wiring import Wiring, all_doomed, failed_inputs
-from dataflow.errors import MapLengthError
+from dataflow.engine.wiring import Wiring, all_doomed, failed_inputs, length_error
 from dataflow.graph.nodes import Node
 from dataflow.graph.stages import Stage
 from dataflow.states import StateType
@@ -90,7 +75,7 @@ class Machine:
 
     # Adding stages
 
-    def _on_stages_added(self, event: StagesAdded) -> None:
+    def _on_stages_added(self, event: events.StagesAdded) -> None:
         for stage, compiled in event.stages:
             self._add_stage(stage, compiled)
         self._releases.keep(self.facts[node] for node in event.kept)
@@ -181,7 +166,7 @@ class Machine:
         if broken is not None:
             self._end_unsent(stage, 0, 1, StateType.UPSTREAM_FAILED, broken[1].error_of(broken[0]))
             return True
-        error = pack_error(_length_error(head.node, stage))
+        error = pack_error(length_error(head.node, stage))
         self._end_node(head, Segment(0, 1, None, 0, None, 0, StateType.FAILED, error))
         for facts in rest:
             self._end_node(facts, Segment(0, 1, None, 0, None, 0, StateType.UPSTREAM_FAILED, error))
@@ -222,15 +207,12 @@ class Machine:
     def _end_span(self, batch: BatchRecord, span: Span, offset: int, report: Report) -> None:
         """End elements that a batch reported."""
         stage = span.stage
-        output_of = dict(zip(stage.compiled.program.outputs, batch.output_keys(), strict=True))
-        sizes = dict(zip(stage.compiled.program.outputs, report.sizes, strict=True))
+        key_of = dict(zip(stage.compiled.program.outputs, batch.output_keys(), strict=True))
         for step, facts in enumerate(stage.facts):
-            key = output_of.get(step)
-            segment = Segment(span.start, span.stop, key, offset, report, step)
+            key = key_of.get(step)
             if key is not None:
                 self._releases.use(key)
-                facts.size_bytes += sizes[step] * (span.stop - span.start) // max(1, report.count)
-            self._end_node(facts, segment, report)
+            self._end_node(facts, Segment(span.start, span.stop, key, offset, report, step), report)
         self._count_done(stage, span.stop - span.start)
 
     def _end_node(self, facts: NodeFacts, segment: Segment, report: Report | None = None) -> None:
@@ -275,13 +257,11 @@ class Machine:
         if segment is None:
             return
         program = self.wiring.stage_of[explosion.facts.node].compiled.program
-        measure = (segment.step, explosion.depth)
-        if segment.key is None:
-            self._place(explosion, segment, segment.stop - segment.start)
-        elif report is not None and explosion.bounds is None and measure in program.measures:
-            self._place(explosion, segment, report.totals[program.measures.index(measure)])
-        else:
+        total = explosion.total_of(segment, program, report)
+        if total is None:
             self.dispatcher.measures.append((explosion, segment))
+        else:
+            self._place(explosion, segment, total)
 
     def _place(self, explosion: Explosion, segment: Segment, total: int) -> None:
         placed = explosion.add(segment, total)
@@ -301,7 +281,7 @@ class Machine:
 
     # Reports, losses, items
 
-    def _on_reported(self, event: BatchReported) -> None:
+    def _on_reported(self, event: events.BatchReported) -> None:
         report = event.report
         batch = self.dispatcher.take_off(report.batch)
         if batch is None:
@@ -312,7 +292,7 @@ class Machine:
         measured = self.dispatcher.measuring.pop(batch.number, None)
         if measured is not None:
             self._place(*measured, report.totals[0])
-            self._instructions.append(Release(batch.key))
+            self._instructions.append(events.Release(batch.key))
             return
         batch.lane.pace.learn(report.count, report.seconds)
         offset = 0
@@ -323,15 +303,15 @@ class Machine:
             offset += ran
         self.dispatcher.give_back(batch, report.count)
 
-    def _on_rest_returned(self, event: RestReturned) -> None:
+    def _on_rest_returned(self, event: events.RestReturned) -> None:
         self.dispatcher.cut_short(event.batch, event.limit)
 
-    def _on_timer(self, event: TimerFired) -> None:
+    def _on_timer(self, event: events.TimerFired) -> None:
         overdue = self.dispatcher.overdue(event.now)
         if overdue:
-            self._instructions.append(Recall(overdue))
+            self._instructions.append(events.Recall(overdue))
 
-    def _on_lost(self, event: BatchLost) -> None:
+    def _on_lost(self, event: events.BatchLost) -> None:
         batch = self.dispatcher.take_off(event.batch)
         if batch is None:
             return
@@ -339,73 +319,58 @@ class Machine:
         if measured is not None:
             self.dispatcher.measures.append(measured)
         elif event.element is not None:
-            self._end_one(batch, event.element, StateType(event.state), event.error)
+            blamed = self.dispatcher.spare_others(batch, event.element)
+            self._end_unsent(blamed.stage, blamed.start, blamed.stop, StateType(event.state), event.error)
         elif event.again and batch.losses < MOST_LOSSES:
             self.dispatcher.try_again(batch)
         else:
             self._end_batch(batch, StateType(event.state), event.error)
 
-    def _end_one(self, batch: BatchRecord, element: int, state: StateType, error: bytes) -> None:
-        """End the one element that is to blame; the others of its batch are ready again."""
-        for span in batch.spans:
-            size = span.stop - span.start
-            at = span.start + element
-            if 0 <= element < size:
-                self._end_unsent(span.stage, at, at + 1, state, error)
-                batch.lane.push_back(Span(span.stage, at + 1, span.stop)) if at + 1 < span.stop else None
-                batch.lane.push_back(Span(span.stage, span.start, at)) if at > span.start else None
-            else:
-                batch.lane.push_back(span)
-            element -= size
-
     def _end_batch(self, batch: BatchRecord, state: StateType, error: bytes) -> None:
         for span in batch.spans:
             self._end_unsent(span.stage, span.start, span.stop, state, error)
 
-    def _on_pulled(self, event: ItemsPulled) -> None:
+    def _on_pulled(self, event: events.ItemsPulled) -> None:
         stage = event.stage
         stage.pulling = False
         if event.count:
-            source = stage.sources[0]
-            start = sum(stop - low for low, stop in source.available)
-            self._arrive(stage, source, start, start + event.count)
+            start = stage.sources[0].available.count()
+            self._arrive(stage, stage.sources[0], start, start + event.count)
         if event.error is not None:
             self._fail_generator(stage, event.error)
         elif event.exhausted:
             self._generator_ended(stage)
 
     def _generator_ended(self, stage: StageRecord) -> None:
-        stage.exhausted = True
         self.dispatcher.pulling.remove(stage)
-        stage.sources[0].length = sum(stop - start for start, stop in stage.sources[0].available)
+        stage.sources[0].length = stage.sources[0].available.count()
         self._settle_length(stage)
 
     def _fail_generator(self, stage: StageRecord, error: bytes) -> None:
         """A generator that raised: its exception is the outcome of one more element."""
-        source = stage.sources[0]
-        position = sum(stop - start for start, stop in source.available)
-        source.available.add(position, position + 1)
+        position = stage.sources[0].available.count()
+        stage.sources[0].available.add(position, position + 1)
         self._end_unsent(stage, position, position + 1, StateType.FAILED, error)
         self._generator_ended(stage)
 
-    def _on_threads_changed(self, event: ThreadsChanged) -> None:
+    def _on_threads_changed(self, event: events.ThreadsChanged) -> None:
         self.dispatcher.threads = max(1, event.threads)
 
     # Letting go
 
-    def _on_holders_gone(self, event: HoldersGone) -> None:
+    def _on_holders_gone(self, event: events.HoldersGone) -> None:
         facts = self.facts.get(event.node)
         if facts is not None:
             self._release_if_unused(facts)
 
     def _release_if_unused(self, facts: NodeFacts) -> None:
         if self._releases.is_unused(facts):
-            self._instructions.extend(Release(key) for key in self._releases.release(facts))
+            self._instructions.extend(events.Release(key) for key in self._releases.release(facts))
 
-    def _on_cancel(self, event: CancelAsked) -> None:
+    def _on_cancel(self, event: events.CancelAsked) -> None:
         if self.cancelled is None:
             self.cancelled = event.error
-            self._instructions.append(CancelKeys(tuple(self.dispatcher.in_flight.values())))
+            self._instructions.append(events.CancelKeys(tuple(self.dispatcher.in_flight.values())))
             self.dispatcher.in_flight.clear()
             self._cancel_rest(event.error)
 
@@ -421,23 +386,14 @@ class Machine:
                 self.log.append((facts, segment))
 
 
-def _length_error(node: Node, stage: StageRecord) -> MapLengthError:
-    lengths = ", ".join(str(source.length) for source in stage.sources)
-    return MapLengthError(
-        f"iterated arguments turned out to have different lengths: {lengths}",
-        where=f"{node.slug}.map(...)",
-        fix="make them equal, wrap what should not be iterated in unmapped(...), or pass strict=False to zip",
-    )
-
-
 _HANDLERS: dict[type, Callable[[Machine, Any], None]] = {
-    StagesAdded: Machine._on_stages_added,
-    BatchReported: Machine._on_reported,
-    BatchLost: Machine._on_lost,
-    RestReturned: Machine._on_rest_returned,
-    TimerFired: Machine._on_timer,
-    ItemsPulled: Machine._on_pulled,
-    ThreadsChanged: Machine._on_threads_changed,
-    HoldersGone: Machine._on_holders_gone,
-    CancelAsked: Machine._on_cancel,
+    events.StagesAdded: Machine._on_stages_added,
+    events.BatchReported: Machine._on_reported,
+    events.BatchLost: Machine._on_lost,
+    events.RestReturned: Machine._on_rest_returned,
+    events.TimerFired: Machine._on_timer,
+    events.ItemsPulled: Machine._on_pulled,
+    events.ThreadsChanged: Machine._on_threads_changed,
+    events.HoldersGone: Machine._on_holders_gone,
+    events.CancelAsked: Machine._on_cancel,
 }

@@ -9,6 +9,7 @@ from dataflow.compiler.batches import Pace
 from dataflow.compiler.program import Compiled, Program
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.intervals import IntervalSet
+from dataflow.engine.report import Report
 
 __all__ = ["BatchRecord", "Explosion", "Lane", "Opened", "Source", "Span", "StageRecord", "Waiter"]
 
@@ -44,7 +45,6 @@ class StageRecord:
     awaits_lengths: bool = False
     """Whether its iterated arguments must be measured against each other before anything runs."""
     generator: bool = False
-    exhausted: bool = True
     pulling: bool = False
 
     @property
@@ -190,6 +190,15 @@ class Explosion:
         end = self.bounds[1] if self.bounds else self.facts.length
         complete = end is not None and self._next >= end and (self.facts.ended or self.bounds is not None)
         return self._position if complete else None
+
+    def total_of(self, segment: Segment, program: Program, report: Report | None) -> int | None:
+        """How many elements a segment has when opened; None if that has to be counted."""
+        if segment.key is None:
+            return segment.stop - segment.start
+        measure = (segment.step, self.depth)
+        if report is None or self.bounds is not None or measure not in program.measures:
+            return None
+        return report.totals[program.measures.index(measure)]
 
     def part_of(self, segment: Segment) -> Segment | None:
         """What of a segment is opened here."""

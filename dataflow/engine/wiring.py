@@ -9,9 +9,10 @@ from dataflow.compiler.program import Source as SlotSource
 from dataflow.engine.facts import NodeFacts
 from dataflow.engine.intervals import IntervalSet
 from dataflow.engine.records import Explosion, Source, StageRecord, Waiter
+from dataflow.errors import MapLengthError
 from dataflow.graph.nodes import Elements, Input, Items, Node, Rows, Template, Whole, inputs_of
 
-__all__ = ["Wiring", "all_doomed", "failed_inputs"]
+__all__ = ["Wiring", "all_doomed", "failed_inputs", "length_error"]
 
 
 class Wiring:
@@ -50,7 +51,7 @@ class Wiring:
         for slot in stage.compiled.columns:
             match slot:
                 case Items(_, None):
-                    stage.generator, stage.exhausted = True, False
+                    stage.generator = True
                     stage.sources.append(Source(None))
                 case Items(_, int() as length):
                     stage.sources.append(Source(length, IntervalSet(0, length)))
@@ -166,3 +167,13 @@ def all_doomed(stage: StageRecord, broken: dict[int, tuple[int, bytes | None]]) 
             return False
         doomed.add(first_step + position)
     return True
+
+
+def length_error(node: Node, stage: StageRecord) -> MapLengthError:
+    """Iterated arguments turned out, at run time, to have different lengths."""
+    lengths = ", ".join(str(source.length) for source in stage.sources)
+    return MapLengthError(
+        f"iterated arguments turned out to have different lengths: {lengths}",
+        where=f"{node.slug}.map(...)",
+        fix="make them equal, wrap what should not be iterated in unmapped(...), or pass strict=False to zip",
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from dataflow.errors import ArgumentError, MapError
 from dataflow.graph.kinds import ATOMIC
-from dataflow.graph.mapping import Decision, Iterated, Spaces, common_space, decide, decide_waits
+from dataflow.graph.mapping import Decision, Iterated, Spaces, common_space, decide, decide_waits, read_generators
 from dataflow.graph.nodes import Argument, Constant, Graph, Node, Reference, Space, TaskSpec, Whole
 from dataflow.graph.reading import Reader
 
@@ -82,12 +82,16 @@ class Builder:
             where = f"{task.name} at {site}" if site else task.name
             self._check_fit(task, signature, arguments, keywords, where)
             call = _Call(Reader(self.graph, where), self._spaces, is_mapped=mapped)
+            positional = call.positional(arguments, task.parameters)
+            named = {name: call.decide(value, name) for name, value in keywords.items()}
+            after = () if wait_for is None else call.waits(wait_for)
+            read = read_generators(call.iterated, strict=strict)
             return Node(
                 graph=self.graph,
                 task=task,
-                arguments=call.positional(arguments, task.parameters),
-                keywords={name: call.decide(value, name) for name, value in keywords.items()},
-                after=() if wait_for is None else call.waits(wait_for),
+                arguments=tuple([read.get(id(given), given) for given in positional]) if read else positional,
+                keywords={name: read.get(id(given), given) for name, given in named.items()} if read else named,
+                after=after,
                 space=call.space(strict=strict),
                 strict=strict,
                 site=site,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from dataflow.annotations import allow_failure, flatten, mapped, strip, unmapped
@@ -24,7 +25,16 @@ from dataflow.graph.nodes import (
 )
 from dataflow.graph.reading import Reader
 
-__all__ = ["Iterated", "Spaces", "common_space", "decide", "decide_waits", "is_sequence", "lengths_differ"]
+__all__ = [
+    "Iterated",
+    "Spaces",
+    "common_space",
+    "decide",
+    "decide_waits",
+    "is_sequence",
+    "lengths_differ",
+    "read_generators",
+]
 
 Read = TypeVar("Read")
 
@@ -185,6 +195,31 @@ def _length(reader: Reader, items: Sequence[Any], path: str) -> int:
             path,
             f"list({path}), or unmapped({path}) to give it whole",
         ) from None
+
+
+def read_generators(iterated: list[Iterated], *, strict: bool) -> dict[int, Items]:
+    """Read generators that are zipped with something else into lists, as far as the others go.
+
+    A generator that is iterated alone stays lazy. Beside others its items would have to wait for theirs.
+
+    Args:
+        iterated: the iterated arguments of one call; those that are read are replaced in it.
+        strict: whether different lengths are an error; then one item too many is read to see it.
+
+    Returns:
+        What takes the place of each generator, by the ``id`` of the argument it was.
+    """
+    if len(iterated) < 2:
+        return {}
+    known = [each.length for each in iterated if each.length is not None]
+    most = min(known) + strict if known else None
+    read: dict[int, Items] = {}
+    for position, each in enumerate(iterated):
+        if isinstance(each.argument, Items) and each.argument.length is None:
+            items = list(islice(each.argument.source, most))
+            read[id(each.argument)] = Items(items, len(items))
+            iterated[position] = Iterated(path=each.path, argument=read[id(each.argument)])
+    return read
 
 
 def common_space(iterated: Sequence[Iterated], *, strict: bool, where: str) -> Space:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 __all__ = [
@@ -148,6 +149,9 @@ class Elements:
 Argument = Constant | Collection | Whole | Template | Items | Rows | Elements
 
 
+NO_KEYWORDS: Mapping[str, Argument] = MappingProxyType({})
+
+
 class Graph:
     """Identity of the flow that nodes belong to, and their numbering."""
 
@@ -190,7 +194,7 @@ class Node:
         task: TaskSpec,
         slug: str,
         arguments: tuple[Argument, ...] = (),
-        keywords: dict[str, Argument] | None = None,
+        keywords: Mapping[str, Argument] | None = None,
         after: tuple[Argument, ...] = (),
         space: Space | None = None,
         strict: bool = True,
@@ -200,7 +204,7 @@ class Node:
         self.task = task
         self.slug = slug
         self.arguments = arguments
-        self.keywords = keywords or {}
+        self.keywords: Mapping[str, Argument] = keywords or NO_KEYWORDS
         self.after = after
         """Dependencies without data (``wait_for``): ``Whole``, or ``Elements`` where wrapped in ``mapped``."""
         self.space = space

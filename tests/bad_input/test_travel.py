@@ -81,7 +81,8 @@ def test_an_unpicklable_element_fails_alone(client: Client) -> None:
     def main() -> list[str]:
         futures = kind_of.map([1, threading.Lock(), "a"])
         futures.wait()
-        check(futures[1].state.result(raise_on_failure=False), UnpicklableArgument, "kind_of", "x")
+        error: Any = futures[1].state.result(raise_on_failure=False)
+        check(error, UnpicklableArgument, "kind_of", "x")
         return [futures[0].result(), futures[2].result()]
 
     assert main() == ["int", "str"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 
 from dataflow import Flow, task
+from dataflow.compiler.plan import compile_stages
 from dataflow.compiler.program import Compiler
-from dataflow.session import compile_stages
 from tests.benchmarks.elements import same
 from tests.benchmarks.harness import Row, seconds
 

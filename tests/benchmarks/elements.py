@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import dask.bag
 from distributed import Client
@@ -21,10 +22,15 @@ def same(x: int) -> int:
     return x
 
 
+def add_up(numbers: Any) -> int:
+    """The end of all pipelines."""
+    return sum(numbers)
+
+
 first = task(same, name="first")
 second = task(same, name="second")
 one_by_one = task(same, name="one_by_one", batch_size=1)
-total = task(sum, name="total")
+total = task(add_up, name="total")
 
 
 @flow
