@@ -161,6 +161,7 @@ class Machine:
         if not stage.strict or len(lengths) < 2 or None in lengths:
             return False
         broken = next((f.first_failure() for f in stage.upstream if f.node.space is None and f.unsuccessful), None)
+        stage.active = False  # whatever else arrives is not part of it any more
         self._set_length(stage, 1)
         head, *rest = stage.facts
         if broken is not None:

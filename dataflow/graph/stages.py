@@ -46,7 +46,7 @@ def form_stages(nodes: Sequence[Node], *, cut_held: bool) -> list[Stage]:
     group_of: dict[Node, list[Node]] = {}
     groups: list[list[Node]] = []
     for node, inputs in inputs_of_node.items():
-        near = [used.node for used in inputs if used.node in levels and _is_near(node, used)]
+        near = _near(node, inputs, levels)
         if near and node.space is None and not _is_chain_link(node, inputs, near, consumers, cut_held):
             near = []
         level = levels[node] = _level(levels, inputs, near)
@@ -55,6 +55,12 @@ def form_stages(nodes: Sequence[Node], *, cut_held: bool) -> list[Stage]:
         group_of[node] = own
     order = {node: position for position, node in enumerate(nodes)}
     return [_stage(group, levels, order, inputs_of_node) for group in groups if group]
+
+
+def _near(node: Node, inputs: tuple[Input, ...], levels: dict[Node, int]) -> list[Node]:
+    """Nodes of which only the same element is needed, by every use that is made of them."""
+    far = {used.node for used in inputs if used.node not in levels or not _is_near(node, used)}
+    return [used.node for used in inputs if used.node not in far]
 
 
 def _stage(

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from dataflow.compiler.plan import compile_stages
 from dataflow.compiler.program import Compiler
 from dataflow.engine.assemble import Assembled, Assembler
 from dataflow.engine.events import (
@@ -28,7 +29,6 @@ from dataflow.engine.records import BatchRecord
 from dataflow.engine.report import Report, StepReport
 from dataflow.graph.builder import Builder
 from dataflow.graph.nodes import Graph, Node, TaskSpec
-from dataflow.session import compile_stages
 from dataflow.states import StateType
 
 __all__ = ["Rehearsal", "SomethingBroke", "error_bytes", "report_of", "spans_of"]
@@ -99,7 +99,8 @@ class Rehearsal:
         self.released: list[str] = []
         self.assembled: dict[int, Assembled] = {}
         self._tasks: dict[object, TaskSpec] = {}
-        self._announced = 0
+        self.announced = 0
+        """How many nodes were sent to the machine."""
 
     # Building
 
@@ -123,12 +124,15 @@ class Rehearsal:
 
     # Telling
 
-    def start(self, *, kept: Iterable[Node] = (), cut_held: bool = False) -> list[Instruction]:
-        """Send all nodes that were not sent yet."""
-        nodes = self.graph.nodes[self._announced :]
-        self._announced = len(self.graph.nodes)
-        stages = compile_stages(nodes, self.compiler, kept=frozenset(kept), cut_held=cut_held)
-        return self.tell(StagesAdded(tuple(stages), frozenset(kept)))
+    def start(
+        self, *, kept: Iterable[Node] = (), cut_held: bool = False, up_to: int | None = None
+    ) -> list[Instruction]:
+        """Send the nodes that were not sent yet: all, or those whose id is less than ``up_to``."""
+        nodes = self.graph.nodes[self.announced : up_to]
+        self.announced += len(nodes)
+        kept = frozenset(kept) & frozenset(nodes)
+        stages = compile_stages(nodes, self.compiler, kept=kept, cut_held=cut_held)
+        return self.tell(StagesAdded(tuple(stages), kept))
 
     def tell(self, event: Event) -> list[Instruction]:
         """Hand an event to the machine and write down what it wants."""

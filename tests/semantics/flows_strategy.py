@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -162,6 +163,7 @@ def _is_accepted(recipe: Recipe) -> bool:
     return True
 
 
+@functools.cache
 def _steps(earlier: int, length: int) -> st.SearchStrategy[Step]:
     arguments = _arguments(earlier, length)
     return st.builds(

@@ -14,6 +14,7 @@ from typing import Any
 
 import distributed
 from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed.client import FuturesCancelledError
 
 from dataflow.compiler.lower import batch_tasks, program_task
 from dataflow.engine.assemble import Assembled, pickled_batch, pickled_program
@@ -314,7 +315,7 @@ class DaskShell:
 
     async def _watch(self, future: Future[Any], number: int) -> None:
         """Only a bad end of a key is news here, since a good one was reported before."""
-        with contextlib.suppress(asyncio.CancelledError), self._client.as_current():
+        with contextlib.suppress(asyncio.CancelledError, FuturesCancelledError), self._client.as_current():
             await distributed.wait([future])
         if future.status == "error":
             error = await future.exception()
