@@ -120,9 +120,8 @@ class Assembler:
         facts = self._wiring.facts[used.node]
         if facts.node.space is None or isinstance(used.index, int):
             index = used.index if isinstance(used.index, int) and facts.node.space is not None else 0
-            ((segment, low, high),) = facts.overlapping(index, index + 1)
             depth = used.depth + 1 if used.depth else 0
-            return Pick(self._part(segment, keys, low, high, depth), used.allow_failure)
+            return Pick(self._part(facts.element(index), keys, depth=depth), used.allow_failure)
         return Gather(tuple(self._gathered(facts, used, keys)), used.allow_failure)
 
     def _gathered(self, facts: NodeFacts, used: Input, keys: _Keys) -> Iterator[Part | Broken]:

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from dataflow.engine.failures import pack_error
 from dataflow.engine.intervals import IntervalSet
 from dataflow.engine.report import Report
 from dataflow.graph.nodes import Input, Node
@@ -72,13 +73,14 @@ class NodeFacts:
         "arrivals",
         "counts",
         "done",
+        "failed_as_whole",
         "length",
         "level",
         "looked_at",
         "node",
         "pending_consumers",
         "released",
-                "unsuccessful",
+        "unsuccessful",
     )  # fmt: skip
 
     def __init__(self, node: Node, level: int) -> None:
@@ -99,6 +101,8 @@ class NodeFacts:
         self._sorted = True
         self.pending_consumers = 0
         """Stages that use this node and have not ended."""
+        self.failed_as_whole = False
+        """Whether its index space could not be made; then one element stands for all."""
         self.released = False
         """Whether the values were dropped."""
         self.looked_at = False
@@ -135,6 +139,15 @@ class NodeFacts:
         if position < 0 or index >= segments[position].stop:
             return None
         return segments[position]
+
+    def element(self, index: int) -> Segment:
+        """The segment of just one element of a node that has ended; an element that does not exist has failed."""
+        at = 0 if self.failed_as_whole else index
+        segment = self.segment_at(at)
+        if segment is not None:
+            return segment.part(at, at + 1)._replace(start=index, stop=index + 1)
+        error = IndexError(f"{self.node.slug} has {self.length} elements, there is no element {index}")
+        return Segment(index, index + 1, None, 0, None, 0, StateType.FAILED, pack_error(error))
 
     def overlapping(self, start: int, stop: int) -> Iterator[tuple[Segment, int, int]]:
         """Segments that hold elements from start to stop, each with the part that is meant."""
@@ -179,10 +192,8 @@ class NodeFacts:
         """State and packed error that make this use of the node a failed input; None if it is whole."""
         if used.allow_failure:
             return None
-        if isinstance(used.index, int):
-            segment = self.segment_at(used.index)
-            if segment is None or segment.state_of(used.index) == StateType.COMPLETED:
-                return None
-            return segment.state_of(used.index), segment.error_of(used.index)
+        if isinstance(used.index, int) and self.node.space is not None:
+            element = self.element(used.index)
+            return None if element.all_completed() else (element.state_of(used.index), element.error_of(used.index))
         found = self.first_failure()
         return None if found is None else (found[1].state_of(found[0]), found[1].error_of(found[0]))

@@ -23,7 +23,6 @@ from dataflow.engine.records import BatchRecord, Explosion, Source, Span, StageR
 from dataflow.engine.releases import Releases
 from dataflow.engine.report import Report
 from dataflow.engine.wiring import Wiring, all_doomed, failed_inputs, length_error
-from dataflow.graph.nodes import Node
 from dataflow.graph.stages import Stage
 from dataflow.states import StateType
 
@@ -42,6 +41,7 @@ class Machine:
 
     def __init__(self, *, run_id: str, threads: int, batch_seconds: float, async_concurrency: int) -> None:
         self.wiring = Wiring()
+        self.facts = self.wiring.facts
         self.dispatcher = Dispatcher(
             run_id=run_id, threads=threads, batch_seconds=batch_seconds, async_concurrency=async_concurrency
         )
@@ -53,11 +53,6 @@ class Machine:
         self._agenda: deque[Callable[[], None]] = deque()
         """What follows from what was handled so far; worked off in order, so that long chains do not recurse."""
         self._instructions: list[Instruction] = []
-
-    @property
-    def facts(self) -> dict[Node, NodeFacts]:
-        """What is known of each node."""
-        return self.wiring.facts
 
     def handle(self, event: Event) -> list[Instruction]:
         """Take in one event.
@@ -163,6 +158,8 @@ class Machine:
         broken = next((f.first_failure() for f in stage.upstream if f.node.space is None and f.unsuccessful), None)
         stage.active = False  # whatever else arrives is not part of it any more
         self._set_length(stage, 1)
+        for facts in stage.facts:
+            facts.failed_as_whole = True
         head, *rest = stage.facts
         if broken is not None:
             self._end_unsent(stage, 0, 1, StateType.UPSTREAM_FAILED, broken[1].error_of(broken[0]))
@@ -233,7 +230,7 @@ class Machine:
             self._node_ended(facts)
 
     def _node_ended(self, facts: NodeFacts) -> None:
-        for waiter in self.wiring.whole_waiters.pop(facts, ()):
+        for waiter in (*self.wiring.whole_waiters.pop(facts, ()), *self.wiring.waiters_for(facts, 0, 0)):
             self._fire(waiter)
         for explosion in self.wiring.explosions.get(facts, {}).values():
             self._settle_explosion(explosion)

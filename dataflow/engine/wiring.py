@@ -104,7 +104,7 @@ class Wiring:
     def _wait_for(self, used: Input, waiter: Waiter) -> None:
         facts = self.facts[used.node]
         if isinstance(used.index, int) and facts.node.space is not None:
-            if facts.segment_at(used.index) is None:
+            if facts.segment_at(used.index) is None and not facts.ended:
                 waiter.remaining += 1
                 self.element_waiters.setdefault(facts, {}).setdefault(used.index, []).append(waiter)
         elif not facts.ended:
@@ -121,6 +121,10 @@ class Wiring:
         """Who waited for one of these elements, each taken off the list."""
         waiting = self.element_waiters.get(facts)
         if not waiting:
+            return
+        if facts.ended:  # also those of elements that turned out not to exist
+            for waiters in self.element_waiters.pop(facts).values():
+                yield from waiters
             return
         indices = range(start, stop) if stop - start < len(waiting) else [i for i in waiting if start <= i < stop]
         for index in indices:

@@ -28,7 +28,7 @@ from dataflow.engine.machine import Machine
 from dataflow.engine.records import BatchRecord
 from dataflow.engine.report import Report, StepReport
 from dataflow.graph.builder import Builder
-from dataflow.graph.nodes import Graph, Node, TaskSpec
+from dataflow.graph.nodes import Graph, Node, Reference, TaskSpec
 from dataflow.states import StateType
 
 __all__ = ["Rehearsal", "SomethingBroke", "error_bytes", "report_of", "spans_of"]
@@ -113,10 +113,12 @@ class Rehearsal:
         strict: bool = True,
         **named: Any,
     ) -> Node:
-        """A plain call."""
+        """A plain call; nodes may stand for references to them."""
         task = self._tasks.setdefault((function, batch_size), _spec(function, batch_size))
         signature = inspect.signature(function)
-        return self.builder.call(task, signature, arguments, named, mapped=mapped, strict=strict)
+        given = tuple(map(_reference, arguments))
+        by_name = {name: _reference(value) for name, value in named.items()}
+        return self.builder.call(task, signature, given, by_name, mapped=mapped, strict=strict)
 
     def map(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Node:
         """A mapped call."""
@@ -256,6 +258,10 @@ class Rehearsal:
     def unended(self) -> list[Node]:
         """Nodes that have not ended."""
         return [facts.node for facts in self.machine.facts.values() if not facts.ended]
+
+
+def _reference(argument: Any) -> Any:
+    return Reference(argument) if isinstance(argument, Node) else argument
 
 
 def _spec(function: Callable[..., Any], batch_size: int | None) -> TaskSpec:

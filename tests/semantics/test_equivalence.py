@@ -164,6 +164,12 @@ TRAPS: dict[str, Recipe] = {
         REFUSED,
         Step("combine", (Use(0), Wrapped(Use(0), ("allow_failure",))), mapped=True),
     ),
+    "a map waits for a node that was added after its own source": (
+        Step("combine", (0,)),
+        Step("combine", (Use(0),), mapped=True),
+        Step("combine", (0,)),
+        Step("combine", (Use(1),), mapped=True, wait_for=(Use(2),)),
+    ),
     "a generator is zipped with a list": (Step("combine", ([1, 2], Lazy((1, 2))), mapped=True),),
     "a generator is zipped with a node": (REFUSED, Step("combine", (Use(0), Lazy((1,))), mapped=True)),
 }
