@@ -6,20 +6,18 @@ import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dataflow.context import current_flow, current_run, inside_task
 from dataflow.futures import Future, MappedFuture
 from dataflow.graph.builder import Builder
 from dataflow.sites import caller_site
-from dataflow.states import State
 
 if TYPE_CHECKING:
     from dataflow.calls import Call
     from dataflow.session import Run
 
-__all__ = ["Body", "current_body", "entered", "held_state"]
+__all__ = ["Body", "current_body", "entered"]
 
 
 class Body:
@@ -63,17 +61,11 @@ class Body:
         if not return_state:
             return future.result()
         future.wait()
-        return held_state(future)
+        return future.state
 
     def _awaited(self, future: Future[Any], *, return_state: bool) -> Coroutine[Any, Any, Any]:
         # Waiting blocks a thread of its own, so that the loop of the body stays free.
         return asyncio.to_thread(self.outcome, future, return_state=return_state)
-
-
-def held_state(future: Future[Any]) -> State[Any]:
-    """The state of a future, which keeps the future, and so its value, as long as it is in use."""
-    state = future.state
-    return state if state.load is None else replace(state, load=future.result)
 
 
 current_body: ContextVar[Body | None] = ContextVar("current_body", default=None)

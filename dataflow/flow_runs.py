@@ -91,6 +91,10 @@ class FlowRun(Generic[R_co]):
         """Cancel everything that has not ended; the body gets the error Cancelled from what it waits for."""
         self.run.cancel()
 
+    def progress(self) -> list[tuple[str, int, int | None]]:
+        """Of each node so far: its slug, how many elements have ended, and how many there are (None while unknown)."""
+        return self.run.progress()
+
     def summary(self) -> list[SummaryRow]:
         """A row of numbers per node that was sent."""
         return self.run.summary()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from dataflow.errors import HandleError
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Future", "MappedFuture", "as_completed", "wait"]
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Future(Reference, Generic[R]):
+class Future(Reference, Generic[R_co]):
     """The result of one submitted call (or of one element of a map) that may not have ended.
 
     Pass it to other tasks instead of its value: they wait for it on the cluster, and the value does not travel over
@@ -62,9 +63,10 @@ class Future(Reference, Generic[R]):
         return "ended" if self.done() else "not ended"
 
     @property
-    def state(self) -> State[R]:
-        """The state now."""
-        return self.run.state(self.node, self._element())
+    def state(self) -> State[R_co]:
+        """The state now; while it is in use, so is this future, and its value stays."""
+        state = self.run.state(self.node, self._element())
+        return state if state.load is None else replace(state, load=self.result)
 
     def done(self) -> bool:
         """Whether it has ended, well or not."""
@@ -75,7 +77,7 @@ class Future(Reference, Generic[R]):
         self.run.wait(self.node, self._element(), timeout)
         self.run.look(self.node)
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R_co:
         """The value; waits for it.
 
         Args:
@@ -91,7 +93,7 @@ class Future(Reference, Generic[R]):
             self.node, self.index, timeout, raise_on_failure=raise_on_failure
         )
 
-    def __await__(self) -> Generator[Any, None, R]:
+    def __await__(self) -> Generator[Any, None, R_co]:
         """``await future`` gives the value without blocking the event loop."""
         return asyncio.to_thread(self.result).__await__()
 
@@ -114,7 +116,7 @@ class Future(Reference, Generic[R]):
         return self.index if isinstance(self.index, int) else None
 
 
-class MappedFuture(Future[list[R]], Generic[R]):
+class MappedFuture(Future[list[R_co]], Generic[R_co]):
     """The results of a map: has a length, iterates, slices, and gives one element without fetching the others.
 
     Example:
@@ -138,14 +140,14 @@ class MappedFuture(Future[list[R]], Generic[R]):
     def _indices(self) -> range:
         return self.index if isinstance(self.index, range) else range(self.run.length(self.node))
 
-    def __iter__(self) -> Iterator[Future[R]]:
+    def __iter__(self) -> Iterator[Future[R_co]]:
         return (Future(self.run, self.node, index) for index in self._indices())
 
     @overload
-    def __getitem__(self, index: int) -> Future[R]: ...
+    def __getitem__(self, index: int) -> Future[R_co]: ...
     @overload
-    def __getitem__(self, index: slice) -> MappedFuture[R]: ...
-    def __getitem__(self, index: int | slice) -> Future[R] | MappedFuture[R]:
+    def __getitem__(self, index: slice) -> MappedFuture[R_co]: ...
+    def __getitem__(self, index: int | slice) -> Future[R_co] | MappedFuture[R_co]:
         found = self._indices()[index]
         kind: Any = MappedFuture if isinstance(found, range) else Future
         return kind(self.run, self.node, found)  # type: ignore[no-any-return]

@@ -150,6 +150,15 @@ class Run:
         facts = self._facts(node)
         return 0 if facts is None else facts.done
 
+    def progress(self) -> list[tuple[str, int, int | None]]:
+        """Of each node so far: its slug, how many elements have ended, and how many there are (None while unknown)."""
+        found = self._driver.machine.facts
+        known = [(node.slug, found.get(node), node.space) for node in list(self.graph.nodes)]
+        return [
+            (slug, facts.done, facts.length) if facts is not None else (slug, 0, space.length if space else 1)
+            for slug, facts, space in known
+        ]
+
     def counts(self, node: Node) -> dict[StateType, int]:
         """How many elements of a node ended in each state."""
         facts = self._facts(node)
@@ -284,6 +293,8 @@ class Run:
 
     def cancel(self) -> None:
         """Cancel everything that has not ended; running batches end by themselves and are dropped."""
+        if self._driver.failure is not None:
+            return  # whoever waits is told already, and nothing goes on
         error = pack_error(
             Cancelled("the run was cancelled before this ended", where=f"run {self.id} of {self.name!r}")
         )

@@ -22,7 +22,7 @@ __all__ = [
     "UpstreamFailed",
 ]
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class StateType(IntEnum):
@@ -52,7 +52,7 @@ NAMES = {kind: "".join(word.title() for word in kind.name.split("_")) for kind i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class State(Generic[R]):
+class State(Generic[R_co]):
     """A state at one moment; later changes make other states.
 
     Example:
@@ -76,7 +76,7 @@ class State(Generic[R]):
     """How long the (last) attempt took."""
     run: Any = field(default=None, repr=False)
     """The run this state belongs to."""
-    load: Callable[[], R] | None = field(default=None, repr=False)
+    load: Callable[[], R_co] | None = field(default=None, repr=False)
     """Fetches the value (or raises the error) from where the run keeps it."""
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class State(Generic[R]):
     def __str__(self) -> str:
         return f"{self.name}({self.message!r})" if self.message else f"{self.name}()"
 
-    def result(self, raise_on_failure: bool = True) -> R:
+    def result(self, raise_on_failure: bool = True) -> R_co:
         """The value; raises the exception of failed work.
 
         Args:
@@ -102,7 +102,7 @@ class State(Generic[R]):
                 raise
             return error  # type: ignore[return-value]
 
-    def _value(self) -> R:
+    def _value(self) -> R_co:
         if self.load is not None:
             return self.load()
         if not self.is_final():

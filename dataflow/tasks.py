@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Literal, ParamSpec, SupportsIndex, TypeVar, Unpack, overload
 
-from dataflow.bodies import current_body, held_state
+from dataflow.bodies import current_body
 from dataflow.calls import RESERVED, Call, read_call
 from dataflow.context import current_flow, inside_task
 from dataflow.errors import HandleError, TaskDefinitionError, UsageError
@@ -282,7 +282,7 @@ class Task(Generic[P, R_co]):
         if not call.return_state:
             return future
         future.wait()
-        return [held_state(element) for element in future] if isinstance(future, MappedFuture) else held_state(future)
+        return [element.state for element in future] if isinstance(future, MappedFuture) else future.state
 
     def bind(self, *args: Any, **kwargs: Any) -> Any:
         """Give this very task its arguments in the flow of the block (or ``flow=``); gives its handle.

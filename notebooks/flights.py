@@ -21,7 +21,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dataflow import flatten, flow, task, unmapped
-from dataflow.errors import NotFinished
 from dataflow.flow_runs import FlowRun
 
 Flight = tuple[str, str, float | None, float | None]
@@ -241,17 +240,7 @@ def moments(run: FlowRun[Any], pause_seconds: float) -> Iterator[list[tuple[str,
     ended = False
     while not ended:
         ended = run.wait(timeout=pause_seconds).is_final()
-        yield [(node.slug, run.run.done_count(node), length_of(run, node)) for node in run.nodes]
-
-
-def length_of(run: FlowRun[Any], node: Any) -> int | None:
-    """Number of elements of a node, or None while it depends on a list that is not there yet."""
-    if node.space is None:
-        return 1
-    try:
-        return run.run.length(node, timeout=0)
-    except NotFinished:
-        return None
+        yield run.progress()
 
 
 def watch_with_bars(run: FlowRun[Any], console: Console) -> None:

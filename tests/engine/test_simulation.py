@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 from dataflow.engine.assemble import Assembled
 from dataflow.engine.columns import Column
 from dataflow.engine.dispatch import MOST_LOSSES
-from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, Event, ItemsPulled, RestReturned
-from dataflow.engine.events import ThreadsChanged
+from dataflow.engine.events import (
+    BatchLost,
+    BatchReported,
+    CancelAsked,
+    Event,
+    ItemsPulled,
+    RestReturned,
+    ThreadsChanged,
+)
 from dataflow.engine.records import BatchRecord
 from dataflow.engine.report import Report
 from dataflow.engine.worker import WorkerContext, run_batch
