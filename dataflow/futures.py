@@ -155,6 +155,13 @@ class MappedFuture(Future[list[R_co]], Generic[R_co]):
     def __bool__(self) -> bool:
         return len(self) > 0
 
+    def in_order_of_ending(self, timeout: float | None = None) -> Iterator[Future[R_co]]:
+        """The elements as they end, without knowing how many there will be; see `as_completed`."""
+        wanted = self.index
+        for index in self.run.completed_indices(self.node, timeout):
+            if not isinstance(wanted, range) or index in wanted:
+                yield Future(self.run, self.node, index)
+
     def done_count(self) -> int:
         """How many elements of the map have ended."""
         return self.run.done_count(self.node)

@@ -59,6 +59,10 @@ def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> 
     Raises:
         NotFinished: some have not ended within the timeout.
     """
+    of_a_map = getattr(futures, "in_order_of_ending", None)
+    if of_a_map is not None:
+        yield from of_a_map(timeout)
+        return
     deadline = None if timeout is None else time.monotonic() + timeout
     given = list(dict.fromkeys(futures))
     missing: dict[tuple[Any, Any], Future[R]] = {_place(future): future for future in given}

@@ -71,6 +71,7 @@ class Dispatcher:
         batch = self.in_flight.pop(number, None)
         if batch is not None:
             self._in_flight_seconds -= batch.expected_seconds
+            batch.lane.in_flight -= 1
         return batch
 
     def give_back(self, batch: BatchRecord, ran: int) -> None:
@@ -166,6 +167,8 @@ class Dispatcher:
         )
 
     def _send_next(self, lane: Lane) -> bool:
+        if lane.most == LARGEST_PULLED_BATCH and lane.in_flight >= ITEMS_AHEAD * self.threads:
+            return False  # items of a generator are in memory from when they are taken until they have ended
         size = self._size(lane)
         per_element = lane.pace.seconds_per_element
         if per_element is None and lane.batch_size is not None:
@@ -203,6 +206,7 @@ class Dispatcher:
         )
         self.in_flight[number] = batch
         self.batches_sent += 1
+        lane.in_flight += 1
         self._in_flight_seconds += batch.expected_seconds
         self._instructions.append(Submit(batch))
         return batch

@@ -33,7 +33,8 @@ from dataflow.settings import settings
 __all__ = ["Driver"]
 
 logger = logging.getLogger("dataflow")
-TEND_SECONDS = 1.0
+TEND_SECONDS = 0.5
+"""How often the shell looks after its cluster."""
 TIMER_SECONDS = 0.05
 """How often the machine is told the time while it waits for a few batches."""
 

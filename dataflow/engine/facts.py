@@ -176,15 +176,15 @@ class NodeFacts:
                 return StateType.FAILED if state is StateType.CRASHED and self.node.space is not None else state
         return StateType.COMPLETED
 
-    def first_failure(self) -> tuple[int, Segment] | None:
-        """Index and segment of the first element that ended without a value and has an error."""
+    def first_failure(self, within: range | None = None) -> tuple[int, Segment] | None:
+        """Index and segment of the first element (of those within a range) that ended without a value."""
         if not self.unsuccessful:
             return None
         for segment in self.segments:
             if segment.all_completed():
                 continue
             for index in range(segment.start, segment.stop):
-                if segment.state_of(index) != StateType.COMPLETED:
+                if segment.state_of(index) != COMPLETED and (within is None or index in within):
                     return index, segment
         return None
 
@@ -195,5 +195,5 @@ class NodeFacts:
         if isinstance(used.index, int) and self.node.space is not None:
             element = self.element(used.index)
             return None if element.all_completed() else (element.state_of(used.index), element.error_of(used.index))
-        found = self.first_failure()
+        found = self.first_failure(used.index if isinstance(used.index, range) else None)
         return None if found is None else (found[1].state_of(found[0]), found[1].error_of(found[0]))

@@ -155,14 +155,14 @@ class Machine:
         lengths = {source.length for source in stage.sources}
         if not stage.strict or len(lengths) < 2 or None in lengths:
             return False
-        broken = next((f.first_failure() for f in stage.upstream if f.node.space is None and f.unsuccessful), None)
+        broken = next((found for source in stage.sources if (found := source.failure_as_whole())), None)
         stage.active = False  # whatever else arrives is not part of it any more
         self._set_length(stage, 1)
         for facts in stage.facts:
             facts.failed_as_whole = True
         head, *rest = stage.facts
         if broken is not None:
-            self._end_unsent(stage, 0, 1, StateType.UPSTREAM_FAILED, broken[1].error_of(broken[0]))
+            self._end_unsent(stage, 0, 1, StateType.UPSTREAM_FAILED, broken[1])
             return True
         error = pack_error(length_error(head.node, stage))
         self._end_node(head, Segment(0, 1, None, 0, None, 0, StateType.FAILED, error))

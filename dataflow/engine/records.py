@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dataflow.compiler.batches import Pace
 from dataflow.compiler.program import Compiled, Program
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.intervals import IntervalSet
 from dataflow.engine.report import Report
+from dataflow.graph.nodes import Input
 
 __all__ = ["BatchRecord", "Explosion", "Lane", "Opened", "Source", "Span", "StageRecord", "Waiter"]
 
@@ -20,6 +21,16 @@ class Source:
 
     length: int | None
     available: IntervalSet = field(default_factory=IntervalSet)
+    origin: tuple[NodeFacts, Input] | None = None
+    """The node it comes from, and how that is used; None for a literal."""
+
+    def failure_as_whole(self) -> tuple[int, bytes | None] | None:
+        """State and error of what is iterated, if that failed before its elements were known."""
+        if self.origin is None:
+            return None
+        facts, used = self.origin
+        is_one = facts.node.space is None or isinstance(used.index, int)
+        return facts.failure_of(replace(used, allow_failure=False)) if is_one or facts.failed_as_whole else None
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +99,7 @@ class Lane:
     """Spans of lost batches with how often they were lost; each is sent again as a batch of its own."""
     pace: Pace = field(default_factory=Pace)
     in_flight: int = 0
+    """Batches of it that were sent and have not ended."""
 
     def push(self, span: Span) -> None:
         """Add ready elements at the end."""

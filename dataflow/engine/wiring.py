@@ -78,14 +78,14 @@ class Wiring:
         facts = self.facts[used.node]
         if used.depth or used.index is not None:
             explosion, is_late = self._explosion(facts, used)
-            source = Source(explosion.length())
+            source = Source(explosion.length(), origin=(facts, used))
             for opened in explosion.opened:
                 source.available.add(opened.start, opened.stop)
             explosion.source_views.append((stage, source))
             if is_late:
                 yield explosion
         else:
-            source = Source(facts.length, facts.ended_indices())
+            source = Source(facts.length, facts.ended_indices(), (facts, used))
             self.aligned.setdefault(facts, []).append((stage, source))
         stage.sources.append(source)
 

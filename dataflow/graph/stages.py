@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from dataflow.graph.nodes import Elements, Input, Node, Space, Whole, inputs_of
 
@@ -54,7 +55,8 @@ def form_stages(nodes: Sequence[Node], *, cut_held: bool) -> list[Stage]:
         own.append(node)
         group_of[node] = own
     order = {node: position for position, node in enumerate(nodes)}
-    return [_stage(group, levels, order, inputs_of_node) for group in groups if group]
+    stages = [_stage(group, levels, order, inputs_of_node) for group in groups if group]
+    return sorted(stages, key=attrgetter("level"))  # an edge between stages always leads to a higher level
 
 
 def _near(node: Node, inputs: tuple[Input, ...], levels: dict[Node, int]) -> list[Node]:

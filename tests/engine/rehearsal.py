@@ -111,6 +111,7 @@ class Rehearsal:
         batch_size: int | None = None,
         mapped: bool = False,
         strict: bool = True,
+        wait_for: Sequence[Node] = (),
         **named: Any,
     ) -> Node:
         """A plain call; nodes may stand for references to them."""
@@ -118,7 +119,8 @@ class Rehearsal:
         signature = inspect.signature(function)
         given = tuple(map(_reference, arguments))
         by_name = {name: _reference(value) for name, value in named.items()}
-        return self.builder.call(task, signature, given, by_name, mapped=mapped, strict=strict)
+        waits = [Reference(node) for node in wait_for] or None
+        return self.builder.call(task, signature, given, by_name, wait_for=waits, mapped=mapped, strict=strict)
 
     def map(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Node:
         """A mapped call."""

@@ -93,12 +93,14 @@ def test_a_stage_without_hope_is_never_sent(run: Rehearsal) -> None:
 
 def test_a_stage_with_some_hope_is_sent(run: Rehearsal) -> None:
     """Where only the second of two fused steps rests on what failed, the first still runs."""
-    shared = run.call(load)
-    numbers = run.map(work, range(4))
-    run.map(refine, numbers, unmapped(Reference(shared)))
+    shared, fine = run.call(load, 1, batch_size=1), run.call(load, 2, batch_size=1)
+    numbers = run.map(work, range(4), unmapped(Reference(fine)), batch_size=4)
+    rest = run.map(refine, numbers, unmapped(Reference(shared)), batch_size=4)
     run.start()
-    run.answer(next(batch for batch in run.waiting.values() if spans_of(batch)[0][0] == "load"), failed=[0])
-    assert any(slug == "refine" for spans in run.under_way() for slug, _, _ in spans)
+    run.answer(run.next(), failed=[0])
+    run.answer(run.next())
+    assert run.under_way() == [[("refine", 0, 4)]]
+    assert run.facts(rest).node is run.next().spans[0].stage.facts[1].node
     run.finish()
     assert run.states(numbers) == ["COMPLETED"] * 4
 
@@ -217,10 +219,6 @@ def test_strict_false_takes_the_shortest(run: Rehearsal) -> None:
     assert (run.under_way(), run.facts(node).length) == ([[("work", 0, 3)]], 3)
 
 
-LENGTHS_AGAIN = "elements that arrive after the lengths were found to differ are queued all the same"
-
-
-@pytest.mark.xfail(strict=True, reason=LENGTHS_AGAIN)
 def test_a_map_over_a_map_of_different_lengths_ends_once(run: Rehearsal) -> None:
     """Both maps fail, each with one element that is never sent."""
     first = run.map(work, [1, 2], run.call(load))
@@ -231,7 +229,6 @@ def test_a_map_over_a_map_of_different_lengths_ends_once(run: Rehearsal) -> None
     assert (run.states(first), run.states(second)) == (["FAILED"], ["FAILED"])
 
 
-@pytest.mark.xfail(strict=True, reason=LENGTHS_AGAIN)
 def test_a_runtime_list_beside_a_list_of_futures_ends_once(run: Rehearsal) -> None:
     """A runtime list of 2 beside one future: the map fails, and nothing is sent."""
     items = run.call(load)
@@ -242,27 +239,38 @@ def test_a_runtime_list_beside_a_list_of_futures_ends_once(run: Rehearsal) -> No
     assert run.states(node) == ["FAILED"]
 
 
-@pytest.mark.xfail(strict=True, reason="any failed plain input of the stage is taken for the reason, even wait_for")
-def test_different_lengths_are_the_reason_where_they_are(run: Rehearsal) -> None:
-    """A map whose lengths differ has failed by itself, whatever became of a node that it also uses."""
-    shared, items = run.call(load, batch_size=1), run.call(load, batch_size=2)
-    node = run.map(work, [1, 2], items, y=unmapped(Reference(shared))) if False else None
-    node = run.map(gather, [1, 2], items)
-    node.after = (*node.after, *run.call(gather, shared).arguments)
+def test_different_lengths_of_what_failed_are_not_the_fault_of_the_map(run: Rehearsal) -> None:
+    """Where a runtime list failed, so that it is one failed element, the map was not run because of that."""
+    node = run.map(work, [1, 2], run.call(load))
     run.start()
-    run.finish()
-    assert run.states(node) == ["FAILED"]
+    run.answer(run.next(), failed=[0], totals=[1])
+    assert run.states(node) == ["UPSTREAM_FAILED"]
+    assert str(first_error(run, node)) == "element 0"
 
 
-@pytest.mark.xfail(strict=True, reason="who waits for an element beyond the end waits for ever")
+# Elements that do not exist
+
+
 def test_an_element_beyond_the_end_fails_who_uses_it(run: Rehearsal) -> None:
-    """If the runtime list turns out to be shorter than the index that is used, the user of it has failed."""
+    """If a runtime list turns out to be shorter than the index that is used, the user of it is not run."""
     numbers = run.map(work, run.call(load), batch_size=9)
     node = run.call(gather, Reference(numbers, 7))
     run.start()
     run.answer(run.next(), totals=[3])
     run.finish()
-    assert run.states(node) in (["FAILED"], ["UPSTREAM_FAILED"])
+    assert run.states(node) == ["UPSTREAM_FAILED"]
+    assert isinstance(first_error(run, node), IndexError)
+
+
+@pytest.mark.xfail(strict=True, reason="who iterates over an element beyond the end waits for ever")
+def test_an_element_beyond_the_end_fails_who_iterates_over_it(run: Rehearsal) -> None:
+    """If a runtime list turns out to be shorter than the index that is used, a map over that element is not run."""
+    numbers = run.map(work, run.call(load), batch_size=9)
+    node = run.map(refine, Reference(numbers, 7))
+    run.start()
+    run.answer(run.next(), totals=[3])
+    run.finish()
+    assert run.states(node) == ["UPSTREAM_FAILED"]
 
 
 # Generators

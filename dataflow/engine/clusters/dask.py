@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
-import contextlib
 import logging
 import threading
 import time
@@ -14,7 +12,6 @@ from typing import Any
 
 import distributed
 from distributed import Client, Future, KilledWorker, LocalCluster
-from distributed.client import FuturesCancelledError
 
 from dataflow.compiler.lower import batch_tasks, program_task
 from dataflow.engine.assemble import Assembled, pickled_batch, pickled_program
@@ -202,7 +199,7 @@ class DaskShell:
         self._futures: dict[str, Future[Any]] = {}
         self._objects: dict[int, tuple[str, Any]] = {}
         self._programs: dict[Lane, str] = {}
-        self._watchers: set[asyncio.Task[None]] = set()
+        self._watched: dict[str, int] = {}
         self._closed = False
         self._threads = 0
         self._waiting_since: float | None = None
@@ -219,7 +216,8 @@ class DaskShell:
         return self._threads
 
     def tend(self) -> None:
-        """Look how many worker threads there are; say so, and give up in time, if there are none."""
+        """Look for lost batches, and how many worker threads there are; give up in time if there are none."""
+        self._look_for_losses()
         threads = sum(self._client.nthreads().values())
         if threads != self._threads:
             self._threads = threads
@@ -302,30 +300,30 @@ class DaskShell:
         self.post(BatchLost(record.number, packed, again=False, state=StateType.FAILED, element=element))
 
     def _remember(self, futures: Sequence[Future[Any]], wanted: dict[str, BatchRecord | None]) -> None:
-        self._futures.update((str(future.key), future) for future in futures)
-        watched = [(future, record.number) for future in futures if (record := wanted[str(future.key)]) is not None]
-        self._client.loop.add_callback(self._watch_all, watched)
+        for future in futures:
+            key = str(future.key)
+            self._futures[key] = future
+            record = wanted[key]
+            if record is not None:
+                self._watched[key] = record.number
 
-    def _watch_all(self, watched: Sequence[tuple[Future[Any], int]]) -> None:
-        """Wait, on the client's event loop, for the end of each key."""
-        for future, number in watched:
-            task = asyncio.create_task(self._watch(future, number))
-            self._watchers.add(task)
-            task.add_done_callback(self._watchers.discard)
-
-    async def _watch(self, future: Future[Any], number: int) -> None:
-        """Only a bad end of a key is news here, since a good one was reported before."""
-        with contextlib.suppress(asyncio.CancelledError, FuturesCancelledError), self._client.as_current():
-            await distributed.wait([future])
-        if future.status == "error":
-            error = await future.exception()
-            killed = isinstance(error, KilledWorker)
-            packed = pack_error(_killed(error) if killed else error)
-            state = StateType.CRASHED if killed else StateType.FAILED
-            self.post(BatchLost(number, packed, again=killed, state=state))
-        elif future.status in ("cancelled", "lost") and not self._closed:
-            error = WorkLost("the cluster dropped this work", where=str(future.key), fix="run the flow again")
-            self.post(BatchLost(number, pack_error(error), again=True, state=StateType.CRASHED))
+    def _look_for_losses(self) -> None:
+        """Only a bad end of a key is news here; of a good one the report has told."""
+        for key, number in list(self._watched.items()):
+            future = self._futures.get(key)
+            status = "finished" if future is None else future.status
+            if status == "pending":
+                continue
+            del self._watched[key]
+            if future is not None and status == "error":
+                error = future.exception()
+                killed = isinstance(error, KilledWorker)
+                packed = pack_error(_killed(error) if killed else error)
+                state = StateType.CRASHED if killed else StateType.FAILED
+                self.post(BatchLost(number, packed, again=killed, state=state))
+            elif status in ("cancelled", "lost"):
+                error = WorkLost("the cluster dropped this work", where=key, fix="run the flow again")
+                self.post(BatchLost(number, pack_error(error), again=True, state=StateType.CRASHED))
 
     def release(self, keys: Sequence[str]) -> None:
         """Drop columns."""
@@ -359,14 +357,8 @@ class DaskShell:
         if self._closed:
             return
         self._closed = True
-        if self._client.status == "running":
-            self._client.loop.add_callback(self._stop_watching)
         self.release(list(self._futures))
         self._objects.clear()
-
-    def _stop_watching(self) -> None:
-        for task in self._watchers:
-            task.cancel()
 
 
 def _killed(error: BaseException | None) -> WorkLost:
