@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from dataflow.errors import HandleError
 from dataflow.graph.nodes import Node, Reference
 from dataflow.states import State
-from dataflow.wait import as_completed, wait
+from dataflow.waiting import as_completed, wait
 
 if TYPE_CHECKING:
     from dataflow.session import Run

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict
 
 __all__ = ["Settings", "settings"]
 
+PREFIX = "DATAFLOW_"
 
-class Settings(BaseSettings):
+
+class Settings(BaseModel):
     """All settings; each is also an environment variable in capitals with ``DATAFLOW_`` before it.
 
     Example:
@@ -17,7 +20,7 @@ class Settings(BaseSettings):
         'threads'
     """
 
-    model_config = SettingsConfigDict(env_prefix="DATAFLOW_", frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
 
     cluster: str = ""
     """Where flows run when nothing else says so: ``inline``, ``threads``, ``local`` or an address. Empty: the current
@@ -44,5 +47,11 @@ class Settings(BaseSettings):
 
 @functools.cache
 def settings() -> Settings:
-    """The settings of this process, read from the environment at first use."""
-    return Settings()
+    """The settings of this process, read from the environment at first use.
+
+    Raises:
+        pydantic.ValidationError: a variable holds something that does not fit.
+    """
+    named = {name: f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    given = {name: os.environ[variable] for name, variable in named.items() if variable in os.environ}
+    return Settings.model_validate(given)
