@@ -57,6 +57,8 @@ def batch_tasks(
     payload: bytes | str,
     dependencies: Sequence[str],
     output_keys: Sequence[str],
+    *,
+    anywhere: bool,
 ) -> dict[str, Task]:
     """The tasks of one batch: the batch itself, and one that picks each output column where there are several.
 
@@ -67,9 +69,11 @@ def batch_tasks(
         payload: the pickled batch, or the key under which it stands if it is large.
         dependencies: keys of the columns and objects it needs.
         output_keys: keys of its output columns.
+        anywhere: whether it brings its own elements, so that it may run on any worker. Dask would else run it where
+            the program lies, which is one worker at first, and move work only later.
     """
     told = TaskRef(payload) if isinstance(payload, str) else payload
-    task = NamedTask(key, run, TaskRef(program_key), told, *map(TaskRef, dependencies))
+    task = NamedTask(key, run, TaskRef(program_key), told, *map(TaskRef, dependencies), _data_producer=anywhere)
     picks = {} if output_keys == [key] else {
         name: NamedTask(name, pick, TaskRef(key), position) for position, name in enumerate(output_keys)
     }  # fmt: skip

@@ -29,6 +29,11 @@ class Assembled:
     batch: Batch
     keys: tuple[str, ...]
 
+    @property
+    def brings_elements(self) -> bool:
+        """Whether its elements are literal, so that no worker is nearer to them than another."""
+        return all(isinstance(column, Values) for column in self.batch.columns)
+
 
 class Assembler:
     """Builds what is sent for a batch.

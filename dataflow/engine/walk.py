@@ -7,6 +7,7 @@ step raises, it hands that element over to the careful one.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -72,7 +73,7 @@ class Ledger:
         """Exceptions that are not an element's outcome but end the batch (Ctrl-C in the calling thread)."""
         self.outputs: list[list[Any]] = [[] for _ in program.outputs]
         self.output_slots = [self.calls[position].slot for position in program.outputs]
-        self.stamps: list[float] = []
+        self.stamps = array("d")
         """When the walk began, then for each element when each of its steps ended."""
         self.seconds: list[list[float]] = []
         """For each element the duration of each step, where elements overlap so that stamps cannot tell."""
@@ -112,7 +113,7 @@ class Ledger:
     def report(self, done: int) -> tuple[StepReport, ...]:
         """The columns of the first ``done`` elements."""
         width = len(self.calls)
-        seconds = np.array(self.seconds) if self.seconds else np.diff(np.array(self.stamps))
+        seconds = np.array(self.seconds) if self.seconds else np.diff(np.frombuffer(self.stamps))
         columns = seconds[: done * width].reshape(-1, width).T.astype(np.float32)
         return tuple(
             StepReport(states=_shortest(states, done), seconds=columns[position].tobytes(), errors=errors)

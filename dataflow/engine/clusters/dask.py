@@ -291,7 +291,16 @@ class DaskShell:
             return wanted
         told = payload if len(payload) < settings().large_argument_bytes else self._put(payload, False)
         output_keys = record.output_keys()
-        graph.update(batch_tasks(record.key, self._run, program_key, told, assembled.keys, output_keys))
+        tasks = batch_tasks(
+            record.key,
+            self._run,
+            program_key,
+            told,
+            assembled.keys,
+            output_keys,
+            anywhere=assembled.brings_elements,
+        )
+        graph.update(tasks)
         wanted.update(dict.fromkeys(output_keys or [record.key], record))
         return wanted
 
