@@ -9,6 +9,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from dataflow.collection import rarely
 from dataflow.compiler.plan import Plan
 from dataflow.context import current_flow
 from dataflow.errors import TaskDefinitionError, UsageError
@@ -68,11 +69,13 @@ class Flow(FlowGraph):
 
     def __enter__(self) -> Self:
         self._tokens.append(current_flow.set(self))
+        rarely.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        rarely.__exit__()
         current_flow.reset(self._tokens.pop())
         if kind is None:
             self.validate()

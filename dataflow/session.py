@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from threading import Lock
@@ -30,6 +31,12 @@ SMALL_TYPES = frozenset({int, float, bool, complex, type(None)})
 """Types whose values are never large, so that they need not be asked."""
 
 
+PAUSE_SECONDS = 0.01
+"""A body that has added no node for this long is busy elsewhere."""
+LONGEST_WAIT_SECONDS = 0.4
+"""Nodes are sent after this long in any case."""
+
+
 class Run:
     """One execution of a flow.
 
@@ -49,12 +56,13 @@ class Run:
         self.graph = graph
         self._cut_held = cut_held
         self._pending: list[Node] = []
-        self._pending_since = 0.0
+        self._pending_since = self._pending_until = 0.0
+        self._let_go: deque[Node] = deque()
         self._pending_lock = Lock()
         self._send_now = False
         self._compiler = Compiler(_is_large)
         self._kept: frozenset[Node] = frozenset()
-        self._driver = Driver(self.id, resolve_cluster(cluster), prepare=self._due_stages, due=self._due_at)
+        self._driver = Driver(self.id, resolve_cluster(cluster), prepare=self._due_events, due=self._due_at)
         self._values = Values(self._driver)
 
     def __repr__(self) -> str:
@@ -64,9 +72,11 @@ class Run:
 
     def announce(self, node: Node) -> None:
         """A node was added; it is sent when something of the run is asked for, or shortly after."""
+        now = time.monotonic()
         with self._pending_lock:
             if not self._pending:
-                self._pending_since = time.monotonic()
+                self._pending_since = now
+            self._pending_until = now
             self._pending.append(node)
             first = len(self._pending) == 1
         if first:
@@ -82,18 +92,29 @@ class Run:
         self._kept |= frozenset(nodes)
 
     def _due_at(self) -> float | None:
-        return self._pending_since + settings().send_after_seconds if self._pending else None
+        """When the announced nodes are sent unasked: soon, but not while the body is adding more all the time."""
+        if not self._pending:
+            return None
+        soon = self._pending_since + settings().send_after_seconds
+        return min(max(soon, self._pending_until + PAUSE_SECONDS), soon + LONGEST_WAIT_SECONDS)
 
-    def _due_stages(self) -> list[Event]:
-        """Stages of the announced nodes, if it is time to send them."""
+    def _due_events(self) -> list[Event]:
+        """What user code did since the last round: futures it dropped, and nodes that it is time to send."""
+        events: list[Event] = []
+        if self._let_go:
+            dropped = [self._let_go.popleft() for _ in range(len(self._let_go))]
+            events.append(HoldersGone(tuple(node for node in dropped if not node.holders)))
         due = self._due_at()
-        if due is None or not (self._send_now or time.monotonic() >= due):
-            return []
+        if due is not None and (self._send_now or time.monotonic() >= due):
+            events.append(self._pending_stages())
+        return events
+
+    def _pending_stages(self) -> Event:
         with self._pending_lock:
             nodes, self._pending = self._pending, []
             self._send_now = False
         stages = compile_stages(nodes, self._compiler, kept=self._kept, cut_held=self._cut_held)
-        return [StagesAdded(tuple(stages), self._kept & frozenset(nodes))]
+        return StagesAdded(tuple(stages), self._kept & frozenset(nodes))
 
     # Waiting
 
@@ -314,7 +335,9 @@ class Run:
         """One fewer may ask for the value of this node."""
         node.holders -= 1
         if not node.holders:
-            self._driver.post(HoldersGone(node))
+            self._let_go.append(node)
+            if len(self._let_go) == 1:
+                self._driver.post(None)
 
     # Telling
 

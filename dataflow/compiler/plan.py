@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dataflow.collection import rarely
 from dataflow.compiler.program import Compiled, Compiler
 from dataflow.graph.nodes import Elements, Node
 from dataflow.graph.stages import Stage, form_stages
 
 __all__ = ["Plan", "PlanRow", "compile_stages", "plan_of"]
-
-MANY_NODES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +84,7 @@ def compile_stages(
         kept: nodes whose values must outlive their consumers.
         cut_held: whether a plain node whose future is held must end its stage.
     """
-    with _collection_paused(len(nodes)):
+    with rarely:
         stages = form_stages(nodes, cut_held=cut_held)
         used_outside: set[Node] = set(kept)
         depths: dict[Node, set[int]] = {}
@@ -100,19 +97,6 @@ def compile_stages(
             return node.holders > 0 or node in used_outside
 
         return [(stage, compiler.compile(stage, keeps=keeps, depths=depths)) for stage in stages]
-
-
-@contextmanager
-def _collection_paused(nodes: int) -> Iterator[None]:
-    """Nearly all objects of a large graph live on, so looking for garbage among them again and again finds none."""
-    pause = nodes > MANY_NODES and gc.isenabled()
-    if pause:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if pause:
-            gc.enable()
 
 
 def _note_depths(stage: Stage, depths: dict[Node, set[int]]) -> None:

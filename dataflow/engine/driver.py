@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from dataflow.collection import rarely
 from dataflow.engine.assemble import Assembled, Assembler
 from dataflow.engine.events import (
     BatchReported,
@@ -141,7 +142,7 @@ class Driver:
         events = self._collect(block_seconds)
         if not events:
             return False
-        with self.changed:
+        with rarely, self.changed:
             instructions = [instruction for event in events for instruction in self._handle(event)]
             assembled = [self._assembler.assemble(i.batch) for i in instructions if isinstance(i, Submit)]
             self.changed.notify_all()

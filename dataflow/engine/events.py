@@ -97,9 +97,9 @@ class ThreadsChanged:
 
 @dataclass(frozen=True, slots=True)
 class HoldersGone:
-    """User code dropped its last future of this node."""
+    """User code dropped its last future of these nodes."""
 
-    node: Node
+    nodes: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,9 +357,9 @@ class Machine:
     # Letting go
 
     def _on_holders_gone(self, event: events.HoldersGone) -> None:
-        facts = self.facts.get(event.node)
-        if facts is not None:
-            self._release_if_unused(facts)
+        for node in event.nodes:
+            if node in self.facts:
+                self._release_if_unused(self.facts[node])
 
     def _release_if_unused(self, facts: NodeFacts) -> None:
         if self._releases.is_unused(facts):

@@ -72,14 +72,13 @@ def test_a_fused_step_takes_the_slot_of_the_step_before() -> None:
 def test_what_is_used_twice_has_one_slot() -> None:
     """An element, a shared node and a constant that stand in two places are placed once."""
     sketch = Sketch()
-    numbers, shared = sketch.map(load, [1, 2]), sketch.call(load)
-    table = [1, 2, 3]
-    sketch.map(work, of(numbers), unmapped(of(shared)), unmapped(table))
-    sketch.map(work, of(numbers), unmapped(of(shared)), unmapped(table))
-    found = next(each for each in compiled(sketch) if len(each.program.steps) > 1)
-    assert found.program.constants == (table,)
-    assert found.broadcasts == (Whole(Input(shared)),)
-    assert len({each.positional for each in found.program.steps if each.name == "work"}) == 1
+    numbers, shared, table = sketch.call(load), sketch.call(load), [1, 2, 3]
+    first = sketch.map(work, of(numbers), unmapped(of(shared)), unmapped(table))
+    sketch.map(work, of(first), unmapped(of(shared)), unmapped(table))
+    found = compiled(sketch)[-1]
+    assert (found.program.constants, found.broadcasts) == ((table,), (Whole(Input(shared)),))
+    assert found.columns == (Elements(Input(numbers, depth=1)),)
+    assert [each.positional for each in found.program.steps] == [(2, 1, 0), (3, 1, 0)]
 
 
 def test_keyword_arguments_keep_their_names() -> None:

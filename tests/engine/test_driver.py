@@ -1,4 +1,4 @@
-"""The driver: brings events and instructions together, in a thread of its own or in the caller's, and never hides an error."""
+"""The driver brings events and instructions together, in its own thread or the caller's, and hides no error."""
 
 from __future__ import annotations
 

@@ -103,7 +103,11 @@ print(repr(middle), repr(middle.__cause__), middle.__traceback__ is not None)
 """
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="causes keep cause and traceback only where distributed was imported before")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="causes keep cause and traceback only where distributed was imported before",
+)
 def test_causes_keep_their_causes_and_tracebacks() -> None:
     """The whole chain comes, in a process that has loaded nothing but the engine, as an inline run is."""
     said = subprocess.run([sys.executable, "-c", CHAIN], capture_output=True, text=True, check=True).stdout

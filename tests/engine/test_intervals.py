@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +46,7 @@ def test_its_intervals_are_apart(pairs: list[tuple[int, int]]) -> None:
     """Neighbours are joined: between two intervals at least one index is missing."""
     intervals = list(made(pairs)[0])
     assert all(start < stop for start, stop in intervals)
-    assert all(before[1] < after[0] for before, after in zip(intervals, intervals[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(intervals))
 
 
 @FEW

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,7 +150,7 @@ def test_a_rest_that_was_given_back_runs_next(run: Rehearsal) -> None:
     run.start()
     assert [spans_of(batch) for batch in run.sent[:2]] == [[("work", 0, 10)], [("work", 10, 20)]]
     instructions = run.answer(run.next(), count=3, seconds=0.003)
-    assert [spans_of(i.batch) for i in instructions if isinstance(i, Submit)][0] == [("work", 3, 10)]
+    assert next(spans_of(i.batch) for i in instructions if isinstance(i, Submit)) == [("work", 3, 10)]
     assert run.segments(node) == [(0, 3)]
     run.finish(seconds=0.001)
     assert run.facts(node).ended
@@ -294,10 +295,8 @@ def test_a_batch_that_could_not_be_loaded_fails(run: Rehearsal) -> None:
     node = run.map(work, range(3), batch_size=3)
     run.start()
     batch = run.next()
-    report = report_of(batch)
     del run.waiting[batch.number]
-    broken = type(report)(batch=batch.number, count=0, started=0.0, seconds=0.0, steps=(), crashed=error_bytes("import"))
-    run.tell(BatchReported(broken))
+    run.tell(BatchReported(replace(report_of(batch), count=0, steps=(), crashed=error_bytes("import"))))
     assert run.states(node) == ["FAILED"] * 3
     assert str(unpack_error(run.facts(node).segments[0].error_of(2) or b"")) == "import"
 

@@ -1,4 +1,4 @@
-"""The machine waits: for nodes, elements, lengths, runtime lists and generators; and it lets go of what is not needed."""
+"""The machine waits for nodes, elements, lengths, runtime lists and generators, and lets go of what nobody needs."""
 
 from __future__ import annotations
 

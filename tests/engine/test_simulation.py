@@ -76,14 +76,19 @@ class SimulatedRun(Rehearsal):
             return self._pulled(chosen - len(self.waiting))
         batch = list(self.waiting.values())[chosen]
         fate = self.draw(st.sampled_from(("ends", "ends", "ends", "is lost", "is recalled")))
-        if fate == "is recalled" and batch.budget_seconds is not None and batch.count > 1:
-            if batch.number not in self.limits and not batch.lane.program.measures:
-                self.limits[batch.number] = self.draw(st.integers(1, batch.count - 1))
-                return RestReturned(batch.number, self.limits[batch.number])
+        if fate == "is recalled" and self._can_be_recalled(batch):
+            self.limits[batch.number] = self.draw(st.integers(1, batch.count - 1))
+            return RestReturned(batch.number, self.limits[batch.number])
         del self.waiting[batch.number]
         if fate == "is lost" and (self.crashes or batch.losses < MOST_LOSSES):
             return self._lost(batch)
         return BatchReported(self._ran(self.assembled[batch.number]))
+
+    def _can_be_recalled(self, batch: BatchRecord) -> bool:
+        asked_before = batch.number in self.limits
+        return (
+            batch.budget_seconds is not None and batch.count > 1 and not (asked_before or batch.lane.program.measures)
+        )
 
     def _lost(self, batch: BatchRecord) -> BatchLost:
         again = not self.crashes or self.draw(st.booleans())
@@ -172,15 +177,12 @@ def assert_as_interpreted(run: SimulatedRun, truth: dict[Node, Outcome], *, with
 
 
 def leave_out_what_does_not_work_yet(truth: dict[Node, Outcome]) -> None:
-    """Flows with the faults that xfailed tests in test_machine.py show one by one are not drawn."""
-    assume(not any(outcome.as_whole for outcome in truth.values()))
+    """Flows with a fault that an xfailed test of the machine shows are not drawn: elements beyond the end."""
     for node in truth:
         for used in node.inputs():
             elements = truth[used.node].elements
             if elements is not None and used.index is not None:
                 assume(len(elements) > (used.index if isinstance(used.index, int) else used.index.stop - 1))
-            others = [other for other in node.inputs() if other.node is used.node and other != used]
-            assume(not others or not (used.depth or used.allow_failure))
 
 
 @MANY

@@ -92,7 +92,7 @@ def walked(
         outputs=[[shown(value) for value in output] for output in ledger.outputs],
         states=[each.states for each in steps],
         errors=[{at: str(unpack_error(error)) for at, error in each.errors.items()} for each in steps],
-        stamps=ledger.stamps,
+        stamps=list(ledger.stamps),
         seconds=[list(each.durations()) for each in steps],
     )
 
@@ -281,7 +281,8 @@ SOURCE = """\
 def walk(v0, v1, rows, clock, control, stamps, recover, *keep):
     keep0, keep1, = keep
     t0 = t1 = clock()
-    stamps.append(t0)
+    stamp = stamps.append
+    stamp(t0)
     check = control(t0)
     done = 0
     for v2, v3 in rows:
@@ -289,7 +290,7 @@ def walk(v0, v1, rows, clock, control, stamps, recover, *keep):
         try:
             v4 = f0(v2, v0, y=v3); t0 = clock()
             v5 = f1(v4); t1 = clock()
-            stamps += (t0, t1, )
+            stamp(t0); stamp(t1)
         except BaseException as error:
             v4, v5, = recover(done, error, [v0, v1, v2, v3, v4, v5], [t0, t1])
             t1 = stamps[-1]

@@ -30,6 +30,8 @@ from dataflow.states import StateType
 __all__ = ["DaskCluster", "address_cluster", "current_cluster", "existing_cluster", "local_cluster", "threads_cluster"]
 
 logger = logging.getLogger("dataflow")
+COUNT_SECONDS = 0.4
+"""How old the number of worker threads may be."""
 _started: dict[str, DaskCluster] = {}
 _starting = threading.Lock()
 _clusters: weakref.WeakKeyDictionary[Client, DaskCluster] = weakref.WeakKeyDictionary()
@@ -44,6 +46,7 @@ class DaskCluster:
         self.name = str(client.scheduler.address) if client.scheduler is not None else "closed"
         self.topic = f"dataflow-{client.id}"
         """Where the workers send the reports of all runs of this client."""
+        self._threads, self._counted_at = 0, float("-inf")
         self.shells: weakref.WeakValueDictionary[str, DaskShell] = weakref.WeakValueDictionary()
         client.subscribe_topic(self.topic, self._on_event)
 
@@ -51,6 +54,13 @@ class DaskCluster:
         """A shell for one run."""
         shell = self.shells[run_id] = DaskShell(self, run_id, post)
         return shell
+
+    def threads(self) -> int:
+        """Worker threads; asked of the scheduler at most every half second."""
+        now = time.monotonic()
+        if now - self._counted_at > COUNT_SECONDS:
+            self._threads, self._counted_at = sum(self.client.nthreads().values()), now
+        return self._threads
 
     def _on_event(self, event: tuple[float, Any]) -> None:
         """A report came; it is for one of the runs, if that still goes on."""
@@ -190,6 +200,7 @@ class DaskShell:
     threaded = True
 
     def __init__(self, cluster: DaskCluster, run_id: str, post: Post) -> None:
+        self._cluster = cluster
         self._client = cluster.client
         self._crosses_processes = cluster.crosses_processes
         self.post = post
@@ -218,7 +229,7 @@ class DaskShell:
     def tend(self) -> None:
         """Look for lost batches, and how many worker threads there are; give up in time if there are none."""
         self._look_for_losses()
-        threads = sum(self._client.nthreads().values())
+        threads = self._cluster.threads()
         if threads != self._threads:
             self._threads = threads
             self.post(ThreadsChanged(threads))
