@@ -56,6 +56,10 @@ class Dispatcher:
         self._in_flight_seconds = 0.0
         self._instructions: list[Instruction] = []
 
+    def set_threads(self, threads: int) -> None:
+        """How many worker threads the cluster has now."""
+        self.threads = max(1, threads)
+
     def lane(self, compiled: Compiled, stage: Stage, level: int) -> Lane:
         """The lane of a stage; stages of one shape share it."""
         lane = self._lanes.get(compiled.key)

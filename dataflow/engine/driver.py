@@ -181,10 +181,6 @@ class Driver:
             self.shell.release(released)
 
     def _pull(self, pull: Pull) -> None:
-        items = self._assembler.generator_of(pull.stage)
-        try:
-            count, exhausted = items.pull(pull.count)
-            error = None
-        except Exception as raised:  # noqa: BLE001 - boundary: the user's generator; its exception is an outcome of the map
-            count, exhausted, error = 0, True, pack_error(raised)
-        self.post(ItemsPulled(pull.stage, count, exhausted, error))
+        pulled = self._assembler.generator_of(pull.stage).pull(pull.count)
+        error = None if pulled.error is None else pack_error(pulled.error)
+        self.post(ItemsPulled(pull.stage, pulled.items, pulled.exhausted, error))

@@ -52,7 +52,8 @@ class BatchReported:
 class BatchLost:
     """A batch will not report: the cluster lost it, or it could not be sent.
 
-    ``again`` says whether to try it again; ``error`` is packed.
+    ``again`` says whether nobody is to blame, so that it is simply tried again; ``error`` is packed. If the state is
+    CRASHED, some element may have killed its worker: the batch is tried again in pieces.
     """
 
     batch: int

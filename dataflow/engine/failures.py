@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cloudpickle
-from tblib import Traceback
+from tblib import pickling_support
 
 from dataflow.errors import RemoteError, UpstreamFailed
 from dataflow.states import StateType
@@ -23,22 +23,21 @@ class Failure(NamedTuple):
 
 
 def pack_error(error: BaseException) -> bytes:
-    """Pickle an exception with its traceback and its cause; one that cannot be pickled becomes a `RemoteError`."""
-    frames = Traceback(error.__traceback__).to_dict() if error.__traceback__ else None
+    """Pickle an exception with its traceback and its causes; one that cannot be pickled becomes a `RemoteError`."""
     try:
-        packed = cloudpickle.dumps((error, error.__cause__, frames))
+        pickling_support.install(error)  # teaches pickle this class of exception, and those of its causes
+        packed = cloudpickle.dumps(error)
         pickle.loads(packed)
     except Exception:  # noqa: BLE001 - boundary: pickling runs code of the user's exception class, which may raise anything
-        packed = pickle.dumps((_stand_in(error), None, frames))
+        stand_in = _stand_in(error)
+        pickling_support.install(stand_in)
+        packed = pickle.dumps(stand_in)
     return bytes(packed)
 
 
 def unpack_error(packed: bytes) -> BaseException:
-    """The exception, raised as if here: with the traceback it had on its worker."""
-    error, cause, frames = pickle.loads(packed)
-    if cause is not None:
-        error.__cause__ = cause
-    return error.with_traceback(_rebuild(frames)) if frames else error  # type: ignore[no-any-return]
+    """The exception, with the traceback it had on its worker."""
+    return pickle.loads(packed)  # type: ignore[no-any-return]
 
 
 def exception_of(failure: Failure, where: str = "") -> BaseException:
@@ -51,12 +50,8 @@ def exception_of(failure: Failure, where: str = "") -> BaseException:
     return wrapped
 
 
-def _rebuild(frames: dict[str, Any]) -> Any:
-    return Traceback.from_dict(frames).as_traceback()
-
-
 def _stand_in(error: BaseException) -> RemoteError:
     text = "".join(traceback.format_exception(error))
-    return RemoteError(
-        f"{type(error).__qualname__}: {error}\n{text}", fix="make the exception picklable to get it whole"
-    )
+    fix = "make the exception picklable to get it whole"
+    stand_in = RemoteError(f"{type(error).__qualname__}: {error}\n{text}", fix=fix)
+    return stand_in.with_traceback(error.__traceback__)

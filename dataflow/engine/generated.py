@@ -8,6 +8,7 @@ do is defined by the careful walk beside it (`walk.walk_carefully`), to which it
 from __future__ import annotations
 
 from collections.abc import Callable
+from keyword import iskeyword
 from typing import Any
 
 from dataflow.compiler.program import Program, Step
@@ -78,4 +79,10 @@ def _listed(names: list[str]) -> str:
 
 
 def _arguments(step: Step) -> str:
-    return ", ".join([f"v{slot}" for slot in step.positional] + [f"{name}=v{slot}" for name, slot in step.keywords])
+    return ", ".join([f"v{slot}" for slot in step.positional] + [_keyword(*pair) for pair in step.keywords])
+
+
+def _keyword(name: str, slot: int) -> str:
+    """A keyword may be any string; only some can be written as a name."""
+    is_name = name.isidentifier() and not iskeyword(name)
+    return f"{name}=v{slot}" if is_name else f"**{{{name!r}: v{slot}}}"

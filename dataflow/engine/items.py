@@ -6,17 +6,25 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataflow.engine.intervals import IntervalSet
 
-__all__ = ["GeneratorItems", "slice_of"]
+__all__ = ["GeneratorItems", "Pulled", "slice_of"]
 
 
 def slice_of(source: Any, start: int, stop: int) -> Sequence[Any]:
     """Items start to stop of a sequence, by position."""
     by_position = getattr(source, "iloc", None)
     return (by_position if by_position is not None else source)[start:stop]  # type: ignore[no-any-return]
+
+
+class Pulled(NamedTuple):
+    """What a generator gave: how many items, whether there are no more, and what it raised."""
+
+    items: int
+    exhausted: bool
+    error: Exception | None = None
 
 
 @dataclass(slots=True)
@@ -31,8 +39,8 @@ class GeneratorItems:
 
     Example:
         >>> items = GeneratorItems(iter("abcd"))
-        >>> items.pull(3), items.slice(1, 3)
-        ((3, False), ['b', 'c'])
+        >>> items.pull(3).items, items.slice(1, 3), items.pull(3).exhausted
+        (3, ['b', 'c'], True)
     """
 
     def __init__(self, iterator: Iterator[Any]) -> None:
@@ -40,13 +48,18 @@ class GeneratorItems:
         self._chunks: deque[_Chunk] = deque()
         self._taken = 0
 
-    def pull(self, count: int) -> tuple[int, bool]:
-        """Take up to ``count`` items; gives how many came, and whether there are no more."""
-        items = list(islice(self._iterator, count))
+    def pull(self, count: int) -> Pulled:
+        """Take up to ``count`` items. What came before the generator raised is kept."""
+        items: list[Any] = []
+        error: Exception | None = None
+        try:
+            items.extend(islice(self._iterator, count))
+        except Exception as raised:  # noqa: BLE001 - boundary: the user's generator; its exception is an outcome of the map
+            error = raised
         if items:
             self._chunks.append(_Chunk(self._taken, items))
             self._taken += len(items)
-        return len(items), len(items) < count
+        return Pulled(len(items), error is None and len(items) < count, error)
 
     def slice(self, start: int, stop: int) -> list[Any]:
         """Items start to stop."""

@@ -96,14 +96,18 @@ class Machine:
             if record.active:
                 self._activate(record)
             return
+        is_ready, record.active = record.active, False  # what arrives while it is wired is queued with the rest
         if record.generator:
             self.dispatcher.pulling.append(record)
             record.lane.most = LARGEST_PULLED_BATCH
         for explosion in late:
             for segment in explosion.facts.arrivals:
                 self._open(explosion, segment, None)
+            if explosion.facts.ended:
+                self._complete_explosion(explosion)
         self._settle_length(record)
-        if record.active:
+        if is_ready:
+            record.active = True
             self._activate(record)
 
     # Waiting and becoming ready
@@ -233,7 +237,7 @@ class Machine:
         for waiter in (*self.wiring.whole_waiters.pop(facts, ()), *self.wiring.waiters_for(facts, 0, 0)):
             self._fire(waiter)
         for explosion in self.wiring.explosions.get(facts, {}).values():
-            self._settle_explosion(explosion)
+            self._complete_explosion(explosion)
         self._release_if_unused(facts)
 
     def _count_done(self, stage: StageRecord, number: int) -> None:
@@ -266,6 +270,13 @@ class Machine:
         for opened in placed:
             for stage, source in explosion.source_views:
                 self._arrive(stage, source, opened.start, opened.stop)
+        self._settle_explosion(explosion)
+
+    def _complete_explosion(self, explosion: Explosion) -> None:
+        """The node has ended; one element of it that turned out not to exist is a failed one."""
+        bounds = explosion.bounds
+        if bounds is not None and bounds[1] - bounds[0] == 1 and explosion.facts.segment_at(bounds[0]) is None:
+            self._place(explosion, explosion.facts.element(bounds[0]), 1)
         self._settle_explosion(explosion)
 
     def _settle_explosion(self, explosion: Explosion) -> None:
@@ -301,9 +312,6 @@ class Machine:
             offset += ran
         self.dispatcher.give_back(batch, report.count)
 
-    def _on_rest_returned(self, event: events.RestReturned) -> None:
-        self.dispatcher.cut_short(event.batch, event.limit)
-
     def _on_timer(self, event: events.TimerFired) -> None:
         overdue = self.dispatcher.overdue(event.now)
         if overdue:
@@ -319,6 +327,8 @@ class Machine:
         elif event.element is not None:
             blamed = self.dispatcher.spare_others(batch, event.element)
             self._end_unsent(blamed.stage, blamed.start, blamed.stop, StateType(event.state), event.error)
+        elif batch.count > 1 and (event.again or event.state == StateType.CRASHED):
+            self.dispatcher.try_again(batch)  # in pieces, until the one that kills workers stands alone
         elif event.again and batch.losses < MOST_LOSSES:
             self.dispatcher.try_again(batch)
         else:
@@ -350,9 +360,6 @@ class Machine:
         stage.sources[0].available.add(position, position + 1)
         self._end_unsent(stage, position, position + 1, StateType.FAILED, error)
         self._generator_ended(stage)
-
-    def _on_threads_changed(self, event: events.ThreadsChanged) -> None:
-        self.dispatcher.threads = max(1, event.threads)
 
     # Letting go
 
@@ -388,10 +395,10 @@ _HANDLERS: dict[type, Callable[[Machine, Any], None]] = {
     events.StagesAdded: Machine._on_stages_added,
     events.BatchReported: Machine._on_reported,
     events.BatchLost: Machine._on_lost,
-    events.RestReturned: Machine._on_rest_returned,
+    events.RestReturned: lambda machine, event: machine.dispatcher.cut_short(event.batch, event.limit),
     events.TimerFired: Machine._on_timer,
     events.ItemsPulled: Machine._on_pulled,
-    events.ThreadsChanged: Machine._on_threads_changed,
+    events.ThreadsChanged: lambda machine, event: machine.dispatcher.set_threads(event.threads),
     events.HoldersGone: Machine._on_holders_gone,
     events.CancelAsked: Machine._on_cancel,
 }

@@ -199,7 +199,9 @@ class Explosion:
 
     def length(self) -> int | None:
         """Number of elements, once the last segment is placed."""
-        end = self.bounds[1] if self.bounds else self.facts.length
+        end = self.facts.length
+        if self.bounds is not None:
+            end = min(self.bounds[1], end) if self.facts.ended and end is not None else self.bounds[1]
         complete = end is not None and self._next >= end and (self.facts.ended or self.bounds is not None)
         return self._position if complete else None
 

@@ -150,7 +150,8 @@ def walk_fast(ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: An
     first_step = ledger.calls[0].slot
 
     def recover(offset: int, error: BaseException, element: list[Any], times: list[float]) -> list[Any]:
-        position = next(i for i, value in enumerate(element[first_step:]) if value is MISSING)
+        missing = (position for position, value in enumerate(element[first_step:]) if value is MISSING)
+        position = next(missing, len(ledger.calls) - 1)  # an interrupt may come just behind the last step
         ledger.stamps.extend(times[:position])
         ledger.fail(element, position, offset, error)
         ledger.stamps.append(clock())

@@ -161,15 +161,22 @@ class Rehearsal:
         self.made.update(batch.output_keys())
         return self.tell(BatchReported(report_of(batch, **said)))
 
-    def lose(self, batch: BatchRecord, *, again: bool = True, element: int | None = None) -> list[Instruction]:
+    def lose(
+        self,
+        batch: BatchRecord,
+        *,
+        again: bool = True,
+        state: StateType = StateType.CRASHED,
+        element: int | None = None,
+    ) -> list[Instruction]:
         """The cluster loses a batch."""
         del self.waiting[batch.number]
-        return self.tell(BatchLost(batch.number, error_bytes("lost"), again, int(StateType.CRASHED), element))
+        return self.tell(BatchLost(batch.number, error_bytes("lost"), again, int(state), element))
 
     def drop(self, node: Node) -> list[Instruction]:
         """User code drops its last future of a node."""
         node.holders = 0
-        return self.tell(HoldersGone(node))
+        return self.tell(HoldersGone((node,)))
 
     def cancel(self) -> list[Instruction]:
         """User code cancels the run."""

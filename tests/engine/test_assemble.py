@@ -265,7 +265,7 @@ def test_generator_items_are_forgotten_when_their_elements_ended(run: Rehearsal)
     node: Node = run.map(work, iter(range(10)), batch_size=2)
     (pull,) = run.start()
     items = run.assembler.generator_of(pull.stage)
-    count, exhausted = items.pull(4)
+    count, exhausted, _ = items.pull(4)
     run.tell(ItemsPulled(pull.stage, count, exhausted))
     first, second = run.waiting.values()
     for batch in (first, second):

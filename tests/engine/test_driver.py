@@ -164,7 +164,6 @@ def test_a_generator_that_raises_fails_one_element(kind: str, open_driver: Open)
     assert str(unpack_error(found[1].error_of(found[0]) or b"")) == "the file ended"
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="items that came before in the same pull are lost")
 def test_what_a_generator_gave_before_it_raised_is_run(open_driver: Open) -> None:
     """One item came, so one element completes, and the next is the failed one."""
 

@@ -103,11 +103,6 @@ print(repr(middle), repr(middle.__cause__), middle.__traceback__ is not None)
 """
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="causes keep cause and traceback only where distributed was imported before",
-)
 def test_causes_keep_their_causes_and_tracebacks() -> None:
     """The whole chain comes, in a process that has loaded nothing but the engine, as an inline run is."""
     said = subprocess.run([sys.executable, "-c", CHAIN], capture_output=True, text=True, check=True).stdout
@@ -129,17 +124,22 @@ def test_a_class_of_this_test_travels_by_value() -> None:
     assert (type(found).__name__, str(found)) == ("Local", "here")
 
 
-@pytest.mark.parametrize(
-    "error", [CannotBePickled("locked"), CannotBeUnpickled(3, "tool")], ids=["not pickled", "not unpickled"]
-)
-def test_a_stand_in_says_the_same(error: Exception) -> None:
+def test_a_stand_in_says_the_same() -> None:
     """Name, message and the whole traceback as text; and how to get the exception whole."""
+    error = CannotBePickled("locked")
     found = unpack_error(pack_error(raised(error)))
     assert isinstance(found, RemoteError)
     assert found.problem.startswith(f"{type(error).__name__}: {error}\n")
     assert "in inner\n" in found.problem
     assert found.fix == "make the exception picklable to get it whole"
     assert [frame.name for frame in traceback.extract_tb(found.__traceback__)] == ["raised", "inner"]
+
+
+def test_an_exception_with_another_signature_comes_whole() -> None:
+    """A class whose constructor does not take its ``args`` is made again without calling it."""
+    found = unpack_error(pack_error(raised(CannotBeUnpickled(3, "tool"))))
+    assert isinstance(found, CannotBeUnpickled)
+    assert str(found) == str(CannotBeUnpickled(3, "tool"))
 
 
 def test_a_failure_shows_its_exception() -> None:
@@ -160,9 +160,4 @@ def test_a_packed_error_is_plain_bytes() -> None:
     """It can stand in any message."""
     packed = pack_error(raised(ExecutionError("problem", where="here", fix="this")))
     assert type(packed) is bytes
-    error, cause, frames = pickle.loads(packed)
-    assert (str(error), cause, sorted(frames)) == (
-        "here: problem\n  instead: this",
-        None,
-        ["tb_frame", "tb_lineno", "tb_next"],
-    )
+    assert str(pickle.loads(packed)) == "here: problem\n  instead: this"

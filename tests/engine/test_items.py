@@ -30,9 +30,22 @@ def test_sequences_are_sliced_by_position(kind: str) -> None:
 def test_a_generator_gives_as_much_as_is_asked() -> None:
     """Pulling stops at the count; an end is told when fewer came."""
     items = GeneratorItems(iter("abcde"))
-    assert items.pull(3) == (3, False)
-    assert items.pull(2) == (2, False)
-    assert items.pull(2) == (0, True)
+    assert items.pull(3)[:2] == (3, False)
+    assert items.pull(2)[:2] == (2, False)
+    assert items.pull(2)[:2] == (0, True)
+
+
+def test_what_came_before_an_exception_is_kept() -> None:
+    """Two items and the exception that the generator raised then; it is no ordinary end."""
+
+    def source() -> Iterator[int]:
+        yield from (7, 8)
+        raise OSError("the file ended")
+
+    items = GeneratorItems(source())
+    count, exhausted, error = items.pull(5)
+    assert (count, exhausted, repr(error)) == (2, False, "OSError('the file ended')")
+    assert items.slice(0, 2) == [7, 8]
 
 
 def test_nothing_is_taken_ahead() -> None:

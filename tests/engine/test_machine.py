@@ -244,7 +244,6 @@ def test_an_element_that_kills_its_worker_crashes_alone(run: Rehearsal) -> None:
     assert str(unpack_error(run.facts(node).segment_at(5).error_of(5))) == "lost"
 
 
-@pytest.mark.xfail(strict=True, reason="after the third loss a batch ends as a whole, though it holds two elements")
 def test_an_element_of_a_large_batch_crashes_alone(run: Rehearsal) -> None:
     """Of 1,000 elements in one batch, the one that kills workers crashes and 999 complete."""
     node = run.map(work, range(1000), batch_size=1000)

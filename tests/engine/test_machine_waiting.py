@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from dataflow.annotations import allow_failure, flatten, unmapped
 from dataflow.engine.events import ItemsPulled, Pull, Release
 from dataflow.engine.failures import unpack_error
@@ -193,7 +191,6 @@ def test_a_failed_list_is_one_failed_element(run: Rehearsal) -> None:
     assert run.facts(node).length == 1
 
 
-@pytest.mark.xfail(strict=True, reason="what was never sent is placed and queued before the new stage is queued whole")
 def test_a_late_map_over_what_was_not_run_is_queued_once(run: Rehearsal) -> None:
     """A map that is added when the list it iterates over is known to have failed has one element, sent at most once."""
     items = run.call(load, run.call(load, batch_size=1))
@@ -276,7 +273,6 @@ def test_an_element_beyond_the_end_fails_who_uses_it(run: Rehearsal) -> None:
     assert isinstance(first_error(run, node), IndexError)
 
 
-@pytest.mark.xfail(strict=True, reason="who iterates over an element beyond the end waits for ever")
 def test_an_element_beyond_the_end_fails_who_iterates_over_it(run: Rehearsal) -> None:
     """If a runtime list turns out to be shorter than the index that is used, a map over that element is not run."""
     numbers = run.map(work, run.call(load), batch_size=9)

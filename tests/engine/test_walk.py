@@ -219,7 +219,6 @@ def test_a_program_without_outputs_only_reports(walk: str) -> None:
     assert (found.outputs, found.states) == ([], [DONE])
 
 
-@pytest.mark.xfail(strict=True, reason="the generated walk writes keyword names into source, where they may not stand")
 def test_a_keyword_may_be_any_string() -> None:
     """Names that are reserved words, or no names at all, reach a function that takes **named."""
     made = program(step(add, 0, **{"class": 0, "not a name": 0}))
@@ -253,7 +252,6 @@ def test_what_passes_ends_the_batch(walk: str) -> None:
             walk_carefully(ledger, [None, None], [(1,)], float, lambda now: now)
 
 
-@pytest.mark.xfail(strict=True, reason="recover looks for a step that was not reached, and finds none")
 def test_ctrl_c_behind_the_last_step_ends_the_batch() -> None:
     """Ctrl-C may come when all steps of an element have returned, before that was written down."""
     ticks = count()

@@ -340,7 +340,7 @@ class DaskShell:
                 killed = isinstance(error, KilledWorker)
                 packed = pack_error(_killed(error) if killed else error)
                 state = StateType.CRASHED if killed else StateType.FAILED
-                self.post(BatchLost(number, packed, again=killed, state=state))
+                self.post(BatchLost(number, packed, again=False, state=state))
             elif status in ("cancelled", "lost"):
                 error = WorkLost("the cluster dropped this work", where=key, fix="run the flow again")
                 self.post(BatchLost(number, pack_error(error), again=True, state=StateType.CRASHED))
