@@ -251,8 +251,6 @@ class Machine:
             facts.pending_consumers -= 1
             self._release_if_unused(facts)
 
-    # Opening runtime lists
-
     def _open(self, explosion: Explosion, arrived: Segment, report: Report | None) -> None:
         """Find out how many elements a segment has when opened: known, or reported, or to be counted now."""
         segment = explosion.part_of(arrived)
@@ -313,8 +311,7 @@ class Machine:
         self.dispatcher.give_back(batch, report.count)
 
     def _on_timer(self, event: events.TimerFired) -> None:
-        overdue = self.dispatcher.overdue(event.now)
-        if overdue:
+        if overdue := self.dispatcher.overdue(event.now):
             self._instructions.append(events.Recall(overdue))
 
     def _on_lost(self, event: events.BatchLost) -> None:
@@ -360,8 +357,6 @@ class Machine:
         stage.sources[0].available.add(position, position + 1)
         self._end_unsent(stage, position, position + 1, StateType.FAILED, error)
         self._generator_ended(stage)
-
-    # Letting go
 
     def _on_holders_gone(self, event: events.HoldersGone) -> None:
         for node in event.nodes:

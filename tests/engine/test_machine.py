@@ -222,14 +222,14 @@ def test_a_lost_batch_is_sent_again_in_pieces(run: Rehearsal) -> None:
     assert run.states(node) == ["COMPLETED"] * 16
 
 
-def lose_where(run: Rehearsal, culprit: int) -> list[int]:
+def lose_where(run: Rehearsal, culprit: int, *, again: bool = True) -> list[int]:
     """Lose every batch that holds the element, answer the others; gives the sizes of those that were lost."""
     lost = []
     while run.waiting:
         batch = run.next()
         if any(span.start <= culprit < span.stop for span in batch.spans):
             lost.append(batch.count)
-            run.lose(batch)
+            run.lose(batch, again=again)
         else:
             run.answer(batch)
     return lost
@@ -281,12 +281,20 @@ def test_a_plain_node_to_blame_ends_alone(run: Rehearsal) -> None:
     assert [run.states(node) for node in nodes] == [["COMPLETED"], ["CRASHED"], ["COMPLETED"]]
 
 
+def test_a_worker_that_was_killed_often_enough_is_not_tried_again(run: Rehearsal) -> None:
+    """Where the cluster has tried by itself, a batch is only taken apart; the element that stands alone has crashed."""
+    node = run.map(work, range(16), batch_size=16)
+    run.start()
+    assert lose_where(run, culprit=5, again=False) == [16, 2, 1]
+    assert run.facts(node).counts == {StateType.COMPLETED: 15, StateType.CRASHED: 1}
+
+
 def test_a_loss_that_is_not_worth_trying_again_is_final(run: Rehearsal) -> None:
     """A batch that can never be sent ends with the state and error that were given."""
     node = run.map(work, range(3), batch_size=3)
     run.start()
-    run.lose(run.next(), again=False)
-    assert run.states(node) == ["CRASHED"] * 3
+    run.lose(run.next(), again=False, state=StateType.FAILED)
+    assert run.states(node) == ["FAILED"] * 3
 
 
 def test_a_batch_that_could_not_be_loaded_fails(run: Rehearsal) -> None:

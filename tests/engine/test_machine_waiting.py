@@ -274,13 +274,18 @@ def test_an_element_beyond_the_end_fails_who_uses_it(run: Rehearsal) -> None:
 
 
 def test_an_element_beyond_the_end_fails_who_iterates_over_it(run: Rehearsal) -> None:
-    """If a runtime list turns out to be shorter than the index that is used, a map over that element is not run."""
+    """If a runtime list turns out to be shorter than the index that is used, a map over that element has one element,
+    which gets a failed input.
+    """
     numbers = run.map(work, run.call(load), batch_size=9)
     node = run.map(refine, Reference(numbers, 7))
     run.start()
     run.answer(run.next(), totals=[3])
-    run.finish()
-    assert run.states(node) == ["UPSTREAM_FAILED"]
+    run.answer(run.next())
+    ((broken,), _) = run.assembled[run.next().number].batch.columns[0]
+    assert isinstance(unpack_error(broken.error), IndexError)
+    run.finish(failed=[0])
+    assert run.facts(node).length == 1
 
 
 # Generators
