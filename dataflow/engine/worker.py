@@ -74,11 +74,12 @@ def run_batch(
     finally:
         inside_task.reset(token)
         running.pop((context.run_id, batch.number), None)
+    types: list[set[type]] = [set(map(type, values)) for values in ledger.outputs] if context.crosses_processes else []
     if context.crosses_processes:
-        _refuse_unpicklable(program, ledger)
+        _refuse_unpicklable(program, ledger, types)
     outputs = tuple(
-        Column(values, failed=ledger.failed(position))
-        for position, values in zip(program.outputs, ledger.outputs, strict=True)
+        Column(values, failed=ledger.failed(position), kind=kind)
+        for position, values, kind in zip(program.outputs, ledger.outputs, _kinds(ledger, types), strict=True)
     )
     report = Report(
         batch=batch.number,
@@ -111,6 +112,12 @@ def _totals(program: Program, outputs: tuple[Column, ...]) -> tuple[int, ...]:
     )
 
 
+def _kinds(ledger: Ledger, types: list[set[type]]) -> list[type | None]:
+    """The one type of each output column, where all its values have the same."""
+    found: list[type | None] = [next(iter(kinds)) if len(kinds) == 1 else None for kinds in types]
+    return found or [None] * len(ledger.outputs)
+
+
 def _riding_values(program: Program, ledger: Ledger) -> tuple[tuple[int, bytes], ...]:
     """The values of a batch of one element that are so small that they ride with the report."""
     found = (
@@ -129,11 +136,11 @@ def _small_pickle(value: Any) -> bytes | None:
     return data if len(data) <= RIDING_BYTES else None
 
 
-def _refuse_unpicklable(program: Program, ledger: Ledger) -> None:
+def _refuse_unpicklable(program: Program, ledger: Ledger, types: list[set[type]]) -> None:
     """Turn results that cannot leave this process into failures, while the report can still say so."""
     for output, position in enumerate(program.outputs):
         values = ledger.outputs[output]
-        if PLAIN_TYPES.issuperset(map(type, values)) or _pickles(values):
+        if PLAIN_TYPES.issuperset(types[output]) or _pickles(values):
             continue
         for offset, value in enumerate(values):
             if not _pickles(value):

@@ -70,7 +70,7 @@ def b7(repeat: int | None) -> list[Row]:
             ours=large,
             reference=small,
             ratio=large / small,
-            bound="<= 1.25",
+            bound="<= 1.5",
             note="linear",
         ),
     ]

@@ -27,13 +27,13 @@ NO_TIME = Pace(100, 0.0)
         pytest.param(None, UNKNOWN, 100, 2, 256, 100, id="pilot of async elements, fewer remain"),
         pytest.param(None, MILLISECOND, 100_000, 2, 1, 500, id="half a second of a long map"),
         pytest.param(None, MILLISECOND, 2_000, 2, 1, 250, id="an even share of the end"),
-        pytest.param(None, MILLISECOND, 100, 2, 1, 50, id="not shorter than 50 ms for an even end"),
+        pytest.param(None, MILLISECOND, 100, 2, 1, 50, id="two threads get half of the end each"),
         pytest.param(None, MILLISECOND, 20, 2, 1, 20, id="the last ones together"),
         pytest.param(None, MICROSECOND, 10_000_000, 2, 1, 500_000, id="fast elements in large batches"),
         pytest.param(None, SECOND, 1000, 2, 1, 1, id="an element longer than a batch stands alone"),
         pytest.param(None, SECOND, 1000, 2, 64, 64, id="slow async elements still fill a loop"),
         pytest.param(None, NO_TIME, 80_000_000, 2, 1, 1_000_000, id="elements that take no time have an end too"),
-        pytest.param(None, MILLISECOND, 100_000, 1000, 1, 50, id="many threads share what there is"),
+        pytest.param(None, MILLISECOND, 100_000, 1000, 1, 100, id="many threads: not cut below 100 ms"),
     ],
 )
 def test_batch_size(chosen: int | None, pace: Pace, remaining: int, threads: int, least: int, expected: int) -> None:
@@ -59,12 +59,12 @@ def test_a_batch_is_never_empty_nor_larger_than_what_remains(
 
 
 def test_shares_shrink_so_that_threads_end_together() -> None:
-    """Four threads, 4,000 elements of 1 ms: batches get smaller until they are 50 ms long."""
+    """Four threads, 4,000 elements of 1 ms: batches get smaller until they are 25 ms long."""
     remaining, sizes = 4000, []
     while remaining:
         sizes.append(batch_size(chosen=None, pace=MILLISECOND, remaining=remaining, threads=4, batch_seconds=0.5))
         remaining -= sizes[-1]
-    assert (sizes[0], sizes[-2]) == (250, 50)
+    assert (sizes[0], sizes[-2]) == (250, 25)
     assert sizes[:-1] == sorted(sizes[:-1], reverse=True)
 
 

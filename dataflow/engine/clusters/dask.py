@@ -16,11 +16,11 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from dataflow.compiler.lower import batch_tasks, program_task
 from dataflow.engine.assemble import Assembled, pickled_batch, pickled_program
 from dataflow.engine.clusters.processes import QuietNanny
-from dataflow.engine.clusters.remote import RunOnWorker, recall_batch, take_part
 from dataflow.engine.columns import size_of_value
 from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, RestReturned, ThreadsChanged
 from dataflow.engine.failures import pack_error
 from dataflow.engine.records import BatchRecord, Lane
+from dataflow.engine.remote import RunOnWorker, recall_batch, take_part
 from dataflow.engine.report import Report
 from dataflow.engine.shell import Post
 from dataflow.errors import ClusterError, ClusterUnreachable, NoWorkers, WorkLost

@@ -1,4 +1,4 @@
-"""What runs on a Dask worker: one batch, its report sent ahead of its values."""
+"""What runs on a Dask worker: one batch, its report sent ahead of its values. Imports no more than that needs."""
 
 from __future__ import annotations
 
