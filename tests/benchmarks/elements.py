@@ -88,7 +88,7 @@ def b1(repeat: int | None) -> list[Row]:
         repeat=7,
     )
     against_tuned_bag = Contest(
-        name="B1t",
+        name="B1c",
         what="the same; reference dask.bag with the best number of partitions for this machine, found by trying",
         ours=functools.partial(seconds, lambda: ours(client, MILLION)),
         reference=functools.partial(seconds, lambda: bag(client, MILLION, partitions)),
