@@ -143,7 +143,7 @@ def _attrs_names(original: Any) -> list[str]:
 
 
 def _pydantic_names(original: Any) -> list[str]:
-    fields = (name for name in type(original).__pydantic_fields__ if name in original.__dict__)
+    fields = (name for name in type(original).model_fields if name in original.__dict__)
     return [*fields, *(original.__pydantic_extra__ or ())]
 
 
@@ -167,7 +167,7 @@ EXACT: dict[type, Kind] = {
     frozenset: Kind(children=list, label=_in_braces, rebuild=lambda _, children: frozenset(children)),
 }
 INHERITED: tuple[tuple[Callable[[type], bool], Kind], ...] = (
-    (_with("__pydantic_fields__", "model_copy"), _fields_kind(_pydantic_names, _with_updates)),
+    (_with("model_fields", "model_copy"), _fields_kind(_pydantic_names, _with_updates)),
     (_with("__attrs_attrs__"), _fields_kind(_attrs_names, _with_attributes)),
     (dataclasses.is_dataclass, _fields_kind(_dataclass_names, _with_attributes)),
     (lambda cls: issubclass(cls, tuple) and hasattr(cls, "_fields"),
