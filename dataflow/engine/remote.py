@@ -8,6 +8,7 @@ from typing import Any
 from distributed import get_worker
 
 from dataflow.compiler.lower import Shipped
+from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.columns import Column
 from dataflow.engine.control import recall
@@ -39,10 +40,10 @@ class RunOnWorker:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (self.topic, self.run_id, self.crosses_processes, self.async_concurrency))
 
-    def __call__(self, program: Shipped, payload: Any, *dependencies: Any) -> Any:
+    def __call__(self, program: Shipped | Program, payload: Any, *dependencies: Any) -> Any:
         """Run a batch and send its report (first) and its columns (as the result)."""
         worker = get_worker()
-        batch: Batch = pickle.loads(payload)
+        batch = payload if isinstance(payload, Batch) else pickle.loads(payload)
         context = WorkerContext(
             name=str(worker.name),
             run_id=self.run_id,
@@ -50,7 +51,7 @@ class RunOnWorker:
             async_concurrency=self.async_concurrency,
         )
         try:
-            loaded = program.load(pickle.loads)
+            loaded = program if isinstance(program, Program) else program.load(pickle.loads)
             report, outputs = run_batch(loaded, batch, dependencies, context)
         except Exception as error:  # noqa: BLE001 - boundary: what cannot even be begun here must be told, or the run would hang
             report, outputs = _crashed(batch, error, context), ()

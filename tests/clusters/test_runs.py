@@ -286,3 +286,28 @@ def test_ctrl_c_ends_a_flow_at_once_and_leaves_nothing(client: Client, tmp_path:
     assert process.returncode != 0
     assert "KeyboardInterrupt" in said
     assert not keys_stay(client, before)
+
+
+def test_worker_threads_take_what_does_not_pickle() -> None:
+    """On the cluster of threads a lock reaches the task as it is, as a constant, an item or a result."""
+
+    @task
+    def use(x: int, lock: Any) -> int:
+        with lock:
+            return x
+
+    @task
+    def make() -> Any:
+        return threading.Lock()
+
+    @flow(cluster="threads")
+    def main() -> list[int]:
+        lock = threading.Lock()
+        return [
+            use(1, lock),
+            *use.map([2], unmapped(lock)).result(),
+            *use.map([3], [lock]).result(),
+            use(4, make.submit()),
+        ]
+
+    assert main() == [1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""Dask clusters: the only importer of `distributed` on the client side, and the shell that performs there."""
+"""Dask clusters: by name, by address, by client; started once and used again."""
 
 from __future__ import annotations
 
@@ -7,34 +7,26 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Sequence
 from typing import Any
 
 import distributed
-from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed import Client, LocalCluster
 
-from dataflow.compiler.lower import batch_tasks, program_task
-from dataflow.engine.assemble import Assembled, pickled_batch, pickled_program
+from dataflow.engine.clusters.dask_shell import DaskShell
 from dataflow.engine.clusters.processes import QuietNanny
-from dataflow.engine.columns import size_of_value
-from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, RestReturned, ThreadsChanged
-from dataflow.engine.failures import pack_error
-from dataflow.engine.records import BatchRecord, Lane
-from dataflow.engine.remote import RunOnWorker, recall_batch, take_part
+from dataflow.engine.events import BatchReported, RestReturned
 from dataflow.engine.report import Report
 from dataflow.engine.shell import Post
-from dataflow.errors import ClusterError, ClusterUnreachable, NoWorkers, WorkLost
+from dataflow.errors import ClusterError, ClusterUnreachable
 from dataflow.settings import settings
-from dataflow.states import StateType
 
 __all__ = ["DaskCluster", "address_cluster", "current_cluster", "existing_cluster", "local_cluster", "threads_cluster"]
 
-logger = logging.getLogger("dataflow")
 COUNT_SECONDS = 0.4
 """How old the number of worker threads may be."""
 _started: dict[str, DaskCluster] = {}
 _starting = threading.Lock()
-_clusters: weakref.WeakKeyDictionary[Client, DaskCluster] = weakref.WeakKeyDictionary()
+_clusters: dict[Client, DaskCluster] = {}
 
 
 class DaskCluster:
@@ -94,7 +86,9 @@ def threads_cluster(**options: Any) -> DaskCluster:
 
 
 def _of(client: Client, *, crosses_processes: bool) -> DaskCluster:
-    """The one `DaskCluster` of a client."""
+    """The one `DaskCluster` of a client; those of closed clients are forgotten."""
+    for other in [other for other in _clusters if other.status == "closed"]:
+        del _clusters[other]
     known = _clusters.get(client)
     if known is None:
         known = _clusters[client] = DaskCluster(client, crosses_processes=crosses_processes)
@@ -192,199 +186,3 @@ def current_cluster() -> DaskCluster:
     except ValueError:
         return local_cluster()
     return existing_cluster(client_or_cluster=client.scheduler.address if client.asynchronous else client)
-
-
-class DaskShell:
-    """Performs the instructions of one run on a Dask cluster."""
-
-    threaded = True
-
-    def __init__(self, cluster: DaskCluster, run_id: str, post: Post) -> None:
-        self._cluster = cluster
-        self._client = cluster.client
-        self._crosses_processes = cluster.crosses_processes
-        self.post = post
-        self._run_id = run_id
-        self._topic = cluster.topic
-        self._prefix = f"dataflow-{run_id}"
-        self._futures: dict[str, Future[Any]] = {}
-        self._objects: dict[int, tuple[str, Any]] = {}
-        self._programs: dict[Lane, str] = {}
-        self._watched: dict[str, int] = {}
-        self._closed = False
-        self._threads = 0
-        self._waiting_since: float | None = None
-        self._run = RunOnWorker(
-            cluster.topic,
-            run_id,
-            crosses_processes=cluster.crosses_processes,
-            async_concurrency=settings().async_concurrency,
-        )
-        self.tend()
-
-    def threads(self) -> int:
-        """Worker threads when last looked."""
-        return self._threads
-
-    def tend(self) -> None:
-        """Look for lost batches, and how many worker threads there are; give up in time if there are none."""
-        self._look_for_losses()
-        threads = self._cluster.threads()
-        if threads != self._threads:
-            self._threads = threads
-            self.post(ThreadsChanged(threads))
-        if threads:
-            self._waiting_since = None
-        else:
-            self._wait_for_workers()
-
-    def _wait_for_workers(self) -> None:
-        now, limit = time.monotonic(), settings().workers_timeout_seconds
-        if self._waiting_since is None:
-            self._waiting_since = now
-            patience = f"for up to {limit:g} s" if limit is not None else "until one comes"
-            logger.warning("the cluster at %s has no workers; waiting %s", self._client.scheduler.address, patience)
-        if limit is not None and now - self._waiting_since >= limit:
-            error = NoWorkers(
-                f"the cluster had no workers for {limit:g} s",
-                where=str(self._client.scheduler.address),
-                fix="start workers (`dask worker ADDRESS`), or raise DATAFLOW_WORKERS_TIMEOUT_SECONDS",
-            )
-            self.post(CancelAsked(pack_error(error)))
-
-    def key_of(self, value: Any, is_collection: bool) -> str:
-        """Put a large object, or a Dask collection's graph, onto the cluster once."""
-        known = self._objects.get(id(value))
-        if known is None:
-            known = self._objects[id(value)] = (self._put(value, is_collection), value)
-        return known[0]
-
-    def _put(self, value: Any, is_collection: bool) -> str:
-        if is_collection:
-            future = self._client.compute(value)
-        else:
-            future = self._client.scatter(value, hash=False, direct=True)
-            megabytes = size_of_value(value) / 1e6
-            note = "a large argument (%s, %.0f MB) goes to each worker once, under the key %s"
-            logger.info(note, type(value).__name__, megabytes, future.key)
-        self._futures[future.key] = future
-        return str(future.key)
-
-    def submit(self, batches: Sequence[Assembled]) -> None:
-        """Send batches as one graph per level, deepest first."""
-        by_level: dict[int, dict[str, Any]] = {}
-        wanted: dict[str, BatchRecord | None] = {}
-        for assembled in batches:
-            graph = by_level.setdefault(assembled.record.lane.level, {})
-            wanted.update(self._lower(assembled, graph))
-        for level in sorted(by_level, reverse=True):
-            graph = by_level[level]
-            keys = [key for key in wanted if key in graph]
-            if keys:
-                self._remember(self._client.get(graph, keys, sync=False, priority=level), wanted)
-
-    def _lower(self, assembled: Assembled, graph: dict[str, Any]) -> dict[str, BatchRecord | None]:
-        """Add the tasks of a batch to a graph; gives the keys to hold, with the batch to blame if one is lost."""
-        record = assembled.record
-        wanted: dict[str, BatchRecord | None] = {}
-        program_key = self._programs.get(record.lane)
-        if program_key is None:
-            data = pickled_program(record.lane.program)
-            if isinstance(data, Exception):
-                self._refuse(record, None, data)
-                return {}
-            program_key = self._programs[record.lane] = f"program-{self._prefix}-{record.lane.number}"
-            graph.update(program_task(program_key, data))
-            wanted[program_key] = None
-        payload = pickled_batch(assembled)
-        if isinstance(payload, tuple):
-            self._refuse(record, *payload)
-            return wanted
-        told = payload if len(payload) < settings().large_argument_bytes else self._put(payload, False)
-        output_keys = record.output_keys()
-        tasks = batch_tasks(
-            record.key,
-            self._run,
-            program_key,
-            told,
-            assembled.keys,
-            output_keys,
-            anywhere=assembled.brings_elements,
-        )
-        graph.update(tasks)
-        wanted.update(dict.fromkeys(output_keys or [record.key], record))
-        return wanted
-
-    def _refuse(self, record: BatchRecord, element: int | None, error: Exception) -> None:
-        packed = pack_error(error)
-        self.post(BatchLost(record.number, packed, again=False, state=StateType.FAILED, element=element))
-
-    def _remember(self, futures: Sequence[Future[Any]], wanted: dict[str, BatchRecord | None]) -> None:
-        for future in futures:
-            key = str(future.key)
-            self._futures[key] = future
-            record = wanted[key]
-            if record is not None:
-                self._watched[key] = record.number
-
-    def _look_for_losses(self) -> None:
-        """Only a bad end of a key is news here; of a good one the report has told."""
-        for key, number in list(self._watched.items()):
-            future = self._futures.get(key)
-            status = "finished" if future is None else future.status
-            if status == "pending":
-                continue
-            del self._watched[key]
-            if future is not None and status == "error":
-                error = future.exception()
-                killed = isinstance(error, KilledWorker)
-                packed = pack_error(_killed(error) if killed else error)
-                state = StateType.CRASHED if killed else StateType.FAILED
-                self.post(BatchLost(number, packed, again=False, state=state))
-            elif status in ("cancelled", "lost"):
-                error = WorkLost("the cluster dropped this work", where=key, fix="run the flow again")
-                self.post(BatchLost(number, pack_error(error), again=True, state=StateType.CRASHED))
-
-    def release(self, keys: Sequence[str]) -> None:
-        """Drop columns."""
-        for key in keys:
-            future = self._futures.pop(key, None)
-            if future is not None:
-                future.release()
-
-    def recall(self, batches: Sequence[BatchRecord]) -> None:
-        """Ask running batches for their rest; whichever worker has one answers by an event."""
-        for record in batches:
-            self._client.run(recall_batch, self._topic, self._run_id, record.number, wait=False)
-
-    def cancel(self, batches: Sequence[BatchRecord]) -> None:
-        """Take batches off the cluster; what is running now ends by itself and is dropped."""
-        keys = [key for record in batches for key in (record.output_keys() or [record.key])]
-        futures = [future for key in keys if (future := self._futures.pop(key, None)) is not None]
-        if futures and self._client.status == "running":
-            self._client.cancel(futures, asynchronous=False)
-
-    def fetch(self, keys: Sequence[str]) -> list[Any]:
-        """The columns with these keys."""
-        return self._client.gather([self._futures[key] for key in keys])  # type: ignore[no-any-return]
-
-    def fetch_part(self, key: str, start: int, stop: int) -> list[Any]:
-        """Some values of a column, taken on the worker that has it."""
-        return self._client.submit(take_part, self._futures[key], start, stop, pure=False).result()  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        """Drop all keys of this run."""
-        if self._closed:
-            return
-        self._closed = True
-        self.release(list(self._futures))
-        self._objects.clear()
-
-
-def _killed(error: BaseException | None) -> WorkLost:
-    lost = WorkLost(
-        f"the worker died each time it ran this ({error})",
-        fix="look for a segmentation fault, an exit, or memory over the worker's limit in this task",
-    )
-    lost.__cause__ = error
-    return lost
