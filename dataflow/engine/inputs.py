@@ -9,6 +9,7 @@ from typing import Any
 from dataflow.compiler.recipes import Broken, Direct, Each, Fill, Gather, Literal, Part, Parts, Pick, Values
 from dataflow.engine.columns import Column, open_levels
 from dataflow.engine.failures import Failure, exception_of
+from dataflow.errors import WorkLost
 from dataflow.graph.containers import fill
 
 __all__ = ["resolve", "resolve_column"]
@@ -49,8 +50,22 @@ def _pick(recipe: Pick, dependencies: Dependencies) -> Any:
 
 
 def _single(part: Part, dependencies: Dependencies) -> Any:
+    return _column(part, dependencies).values[part.start]
+
+
+def _column(part: Part, dependencies: Dependencies) -> Column:
+    """The column of a part, if it has all of it.
+
+    Raises:
+        WorkLost: the column was made again after a worker died, and this time its batch stopped earlier.
+    """
     column: Column = dependencies[part.dependency]
-    return column.values[part.start]
+    if len(column) < part.stop:
+        raise WorkLost(
+            f"values {len(column):,} to {part.stop:,} of a column are gone: its worker died after it had reported them",
+            fix="run the flow again; with batch_size=... a batch that is run again gives all of its values",
+        )
+    return column
 
 
 def _gather(recipe: Gather, dependencies: Dependencies) -> Any:
@@ -93,7 +108,7 @@ def _join(parts: Sequence[Part | Broken], dependencies: Dependencies) -> tuple[l
 def _piece(part: Part | Broken, dependencies: Dependencies) -> tuple[list[Any], bool]:
     if isinstance(part, Broken):
         return [Failure(part.state, part.error)] * part.elements, True
-    column: Column = dependencies[part.dependency]
+    column = _column(part, dependencies)
     values = column.values if part.stop - part.start == len(column) else column.values[part.start : part.stop]
     if not part.depth:
         return values, column.failed

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dataflow.compiler.recipes import Gather, Part, Pick
 from dataflow.engine.columns import Column, open_levels, size_of, size_of_value
 from dataflow.engine.failures import Failure, pack_error, unpack_error
-from dataflow.errors import MapError
+from dataflow.engine.inputs import resolve
+from dataflow.errors import MapError, WorkLost
 from dataflow.states import StateType
 
 BROKEN = Failure(int(StateType.FAILED), pack_error(ValueError("broken")))
@@ -94,3 +96,23 @@ def test_what_is_no_sequence_is_one_failed_element(value: Any) -> None:
     assert isinstance(error, MapError)
     assert str(error).startswith(f"the result of load: a map cannot iterate over {type(value).__name__} {value!r}")
     assert "unmapped(...)" in error.fix
+
+
+def test_a_column_that_came_back_shorter_is_not_taken() -> None:
+    """A batch that is run again after a loss may stop earlier; who needs the rest is told, and gets nothing wrong."""
+    column = Column([1, 2, 3])
+    with pytest.raises(WorkLost, match="values 3 to 5 of a column are gone"):
+        resolve(Gather((Part(0, 1, 5),)), [column])
+    with pytest.raises(WorkLost, match="values 3 to 4 of a column are gone"):
+        resolve(Pick(Part(0, 3, 4)), [column])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1, -2, 2**62], [0.5, float("inf"), -0.0], [2**64, 1, 2]],
+    ids=["integers", "floats", "integers of more than 64 bits"],
+)
+def test_a_column_of_numbers_is_the_same_after_its_way(values: list[Any]) -> None:
+    """Numbers of one type travel packed, and come back with their type."""
+    column = pickle.loads(pickle.dumps(Column(values, kind=type(values[0]))))
+    assert (column.values, {type(value) for value in column.values}) == (values, {type(values[0])})
