@@ -92,7 +92,7 @@ def b1(repeat: int | None) -> list[Row]:
         what="the same; reference dask.bag with the best number of partitions for this machine, found by trying",
         ours=functools.partial(seconds, lambda: ours(client, MILLION)),
         reference=functools.partial(seconds, lambda: bag(client, MILLION, partitions)),
-        bound="<= 1.25",
+        bound="<= 1.0",
         repeat=7,
         note="dask.bag by partitions: " + ", ".join(f"{count}: {took:.2f} s" for count, took in tried.items()),
     )
