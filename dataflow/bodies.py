@@ -33,16 +33,7 @@ class Body:
 
     def submit(self, call: Call) -> Future[Any]:
         """Add the node of a call to the run; gives its future at once."""
-        node = self._builder.call(
-            call.task.spec,
-            call.task.signature,
-            call.arguments,
-            call.keywords,
-            wait_for=call.wait_for,
-            mapped=call.mapped,
-            strict=call.strict,
-            site=caller_site(),
-        )
+        node = call.add_to(self._builder, caller_site())
         # The future holds the value from before the engine hears of the node.
         future: Future[Any] = Future(self.run, node) if node.space is None else MappedFuture(self.run, node)
         self.run.announce(node)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dataflow.annotations import Annotation, strip
 from dataflow.errors import ArgumentError, HandleError
-from dataflow.graph.nodes import Reference, TaskSpec
+from dataflow.graph.builder import Builder
+from dataflow.graph.nodes import Node, Reference, TaskSpec
 
 if TYPE_CHECKING:
     from dataflow.flow_block import Flow
@@ -72,6 +73,20 @@ class Call:
     strict: bool = True
     return_state: bool = False
     flow: Flow | None = None
+
+    def add_to(self, builder: Builder, site: str, slug: str | None = None) -> Node:
+        """Add its node to a graph; see `Builder.call`."""
+        return builder.call(
+            self.task.spec,
+            self.task.signature,
+            self.arguments,
+            self.keywords,
+            wait_for=self.wait_for,
+            mapped=self.mapped,
+            strict=self.strict,
+            site=site,
+            slug=slug,
+        )
 
     def run_here(self) -> Any:
         """Call the function in this thread, as outside a flow.

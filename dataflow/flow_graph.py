@@ -58,23 +58,10 @@ class FlowGraph(FlowView):
         if self._has_replaced:
             call = moved_call(call, self._moved)
         try:
-            return self._build(call, site, slug)
+            return call.add_to(self._builder, site, slug)
         except HandleError:
             # A reference from elsewhere may have a node here: of a copied flow, or of a parameter made outside.
-            return self._build(moved_call(call, self._moved), site, slug)
-
-    def _build(self, call: Call, site: str, slug: str | None) -> Node:
-        return self._builder.call(
-            call.task.spec,
-            call.task.signature,
-            call.arguments,
-            call.keywords,
-            wait_for=call.wait_for,
-            mapped=call.mapped,
-            strict=call.strict,
-            site=site,
-            slug=slug,
-        )
+            return moved_call(call, self._moved).add_to(self._builder, site, slug)
 
     def _moved(self, reference: Reference) -> Reference:
         parameter = loose_parameter(reference.node)

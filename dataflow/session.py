@@ -84,7 +84,8 @@ class Run:
 
     def send(self) -> None:
         """Send what was announced."""
-        self._send_now = True
+        with self._pending_lock:
+            self._send_now = bool(self._pending)  # with nothing to send, the next node must not be sent alone
         self._driver.post(None)
 
     def keep(self, nodes: Sequence[Node]) -> None:
@@ -179,11 +180,6 @@ class Run:
             (slug, facts.done, facts.length) if facts is not None else (slug, 0, space.length if space else 1)
             for slug, facts, space in known
         ]
-
-    def counts(self, node: Node) -> dict[StateType, int]:
-        """How many elements of a node ended in each state."""
-        facts = self._facts(node)
-        return {} if facts is None else {StateType(state): number for state, number in facts.counts.items()}
 
     def completed_indices(self, node: Node, timeout: float | None = None) -> Iterator[int]:
         """Indices of the elements of a node in the order in which they ended.
@@ -345,11 +341,6 @@ class Run:
     def nodes(self) -> list[Node]:
         """All nodes of the run, in the order they were added."""
         return self.graph.nodes
-
-    @property
-    def batches(self) -> int:
-        """How many batches were sent so far."""
-        return self._driver.machine.dispatcher.batches_sent
 
     def summary(self) -> list[SummaryRow]:
         """A row of numbers per node that was sent."""

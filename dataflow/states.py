@@ -47,7 +47,6 @@ class StateType(IntEnum):
 FINAL = frozenset(
     {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.UPSTREAM_FAILED, StateType.CANCELLED}
 )
-UNSUCCESSFUL = FINAL - {StateType.COMPLETED}
 NAMES = {kind: "".join(word.title() for word in kind.name.split("_")) for kind in StateType}
 
 

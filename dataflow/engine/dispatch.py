@@ -155,7 +155,8 @@ class Dispatcher:
     def _send_batches(self) -> None:
         while self.measures and self._room(None):
             self._send_measure(*self.measures.popleft())
-        for lane in sorted(self._lanes.values(), key=attrgetter("level"), reverse=True):
+        busy = [lane for lane in self._lanes.values() if lane.ready or lane.again]
+        for lane in sorted(busy, key=attrgetter("level"), reverse=True):
             while lane.again and self._room(None):
                 spans, losses = lane.again.popleft()
                 self._send(lane, spans, None).losses = losses

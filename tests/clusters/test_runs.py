@@ -19,6 +19,9 @@ from distributed import Client, get_worker
 
 from dataflow import as_completed, flow, task, unmapped
 from dataflow.errors import Cancelled, WorkLost
+from dataflow.graph.builder import Builder
+from dataflow.graph.nodes import Graph
+from dataflow.session import open_run
 from dataflow.states import StateType
 
 
@@ -113,6 +116,17 @@ def test_one_element_comes_without_the_others(client: Client) -> None:
     value, moved_bytes = main()
     assert value == 13
     assert moved_bytes < 5_000_000
+
+
+def test_asking_with_nothing_to_send_does_not_send_the_next_node_alone() -> None:
+    """A node that is announced after an answer waits for others, as the first one did."""
+    graph = Graph("waits")
+    run = open_run("waits", graph, "inline")
+    run.send()
+    run.announce(Builder(graph).call(double.spec, double.signature, (1,), {}))
+    assert run._due_events() == []
+    run.finish()
+    run.close()
 
 
 def test_futures_come_as_they_end(client: Client, tmp_path: Path) -> None:
