@@ -8,9 +8,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SUM := $(shell cksum < pyproject.toml | cut -d' ' -f1)
 DEMO := $(VENV)/installed-demo-$(SUM)
 ALL := $(VENV)/installed-all-$(SUM)
+# Stores that the tests of results start themselves. What pip cannot install is put there once; git ignores the folder.
+SERVERS := .servers
+AZURITE := 3.35.0
+CEPH := ceph-common ceph-mon ceph-osd radosgw
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs pytest benchmarks clean
+.PHONY: help demo test lint format docs servers pytest benchmarks clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -18,7 +22,7 @@ help: ## say what there is
 demo: $(DEMO) ## run the main job on 336,776 real flights
 	$(BIN)/python notebooks/flights.py
 
-test: lint docs pytest ## lint, docs without warnings, every test
+test: lint docs servers pytest ## lint, docs without warnings, every test, real stores among them
 
 lint: $(ALL) ## ruff, mypy, layers
 	$(BIN)/ruff check .
@@ -36,11 +40,13 @@ docs: $(ALL) ## build the documentation into docs/_build/html
 pytest: $(ALL) ## every test and every example in the documentation
 	$(BIN)/python -m pytest
 
+servers: $(SERVERS)/ceph $(SERVERS)/azurite-$(AZURITE) ## install the stores that tests start: Ceph (apt, root), Azurite (npm)
+
 benchmarks: $(ALL) ## measure against raw Dask; takes some minutes
 	$(BIN)/python tests/benchmarks/run.py
 
 clean: ## take away everything that was made here
-	rm -rf $(VENV) docs/_build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SERVERS) docs/_build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -55,3 +61,23 @@ $(DEMO): | $(BIN)/python
 $(ALL): | $(BIN)/python
 	$(PIP) install --editable '.[demo,docs,test,typing]'
 	@touch $@ $(DEMO)
+
+# A store that cannot be installed is no error here: its tests are skipped with the reason, or fail where
+# DATAFLOW_TEST_SERVERS=required says so. Without its stamp it is tried again next time.
+$(SERVERS)/.gitignore:
+	@mkdir -p $(SERVERS)
+	@echo '*' > $@
+
+$(SERVERS)/ceph: | $(SERVERS)/.gitignore
+	@if command -v ceph && command -v ceph-mon && command -v ceph-osd && command -v radosgw; then touch $@; \
+	elif ! command -v apt-get; then echo "radosgw: not installed; it needs apt-get (Debian, Ubuntu)" >&2; \
+	elif [ "$$(id -u)" != 0 ]; then echo "radosgw: not installed; as root: apt-get install $(CEPH)" >&2; \
+	elif apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+	    apt-get install -qq -y --no-install-recommends $(CEPH) > $(SERVERS)/apt.log 2>&1; then touch $@; \
+	else echo "radosgw: could not be installed, see $(SERVERS)/apt.log" >&2; fi > /dev/null
+
+$(SERVERS)/azurite-$(AZURITE): | $(SERVERS)/.gitignore
+	@if ! command -v npm; then echo "azurite: not installed; it needs node and npm" >&2; \
+	elif npm install --prefix $(SERVERS) --no-audit --no-fund --ignore-scripts --omit=optional azurite@$(AZURITE) \
+	    > $(SERVERS)/npm.log 2>&1; then touch $@; \
+	else echo "azurite: could not be installed, see $(SERVERS)/npm.log" >&2; fi > /dev/null

@@ -15,6 +15,7 @@ from dataflow.sites import caller_site
 
 if TYPE_CHECKING:
     from dataflow.calls import Call
+    from dataflow.persistence import FlowPersistence
     from dataflow.session import Run
 
 __all__ = ["Body", "current_body", "entered"]
@@ -23,8 +24,10 @@ __all__ = ["Body", "current_body", "entered"]
 class Body:
     """Turns calls of tasks into nodes of one run; may be used from several threads."""
 
-    def __init__(self, run: Run, *, cluster: Any, is_async: bool) -> None:
+    def __init__(self, run: Run, *, cluster: Any, is_async: bool, persistence: FlowPersistence) -> None:
         self.run = run
+        self.persistence = persistence
+        """What its flow says about results; flows called in the body say the same unless they say otherwise."""
         self.cluster = cluster
         """Where it runs, as it was said; flows called in the body run there too."""
         self.is_async = is_async

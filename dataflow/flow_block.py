@@ -18,6 +18,7 @@ from dataflow.flow_states import FlowState
 from dataflow.graph.nodes import Node
 from dataflow.options import FlowKeywords, FlowOptions, accept
 from dataflow.parameters import give_value, parameter_values
+from dataflow.persistence import flow_persistence
 from dataflow.session import Run, plan_flow, start_graph
 
 __all__ = ["Flow"]
@@ -114,6 +115,7 @@ class Flow(FlowGraph):
         *,
         cluster: Any = None,
         keep: str = "all",
+        resume: str | None = None,
         **more_parameters: Any,
     ) -> FlowState:
         """Run the flow and wait until all of it has ended.
@@ -123,6 +125,7 @@ class Flow(FlowGraph):
             cluster: where it runs; None takes the flow's own, then the setting, then the default.
             keep: ``"all"`` keeps the value of every handle on the cluster while the state is in use;
                 ``"terminal"`` only those that no other task uses, for large flows.
+            resume: id of an earlier run of this flow; results that it kept are taken, only the others are computed.
             more_parameters: values of parameters as keywords.
 
         Returns:
@@ -142,7 +145,9 @@ class Flow(FlowGraph):
         with self._parameters_lock:
             waited = [give_value(self._parameters[name].node, value) for name, value in values.items()]
             chosen = self.options.cluster if cluster is None else cluster
-            run = start_graph(self.name, nodes, chosen, keep=kept, graph=self.graph)
+            persistence = flow_persistence(self.options, parameters=values or None)
+            run = Run(self.name, self.graph, chosen, cut_held=False, persistence=persistence, resume=resume)
+            start_graph(run, nodes, keep=kept)
             # Once a parameter's node has ended its value has left the graph, and the next run may put in its own.
             with not_left_running(run):
                 for node in waited:
@@ -150,6 +155,10 @@ class Flow(FlowGraph):
         with not_left_running(run):
             run.finish()
         return FlowState(self, run, tuple(self._handles[node] for node in nodes))
+
+    def resume(self, run_id: str, parameters: Mapping[str, Any] | None = None, **options: Any) -> FlowState:
+        """Run the flow again as the run with this id; the same as ``run(..., resume=run_id)``."""
+        return self.run(parameters, resume=run_id, **options)
 
     def copy(self) -> Flow:
         """Another flow with the same tasks; the handles of this one can be used for it too."""

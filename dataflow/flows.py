@@ -20,6 +20,7 @@ from dataflow.futures import Future
 from dataflow.graph.nodes import Graph
 from dataflow.options import FlowKeywords, FlowOptions, accept, not_built
 from dataflow.parameters import Validator
+from dataflow.persistence import flow_persistence
 from dataflow.session import open_run
 from dataflow.states import State
 
@@ -123,12 +124,12 @@ class FlowFunction(Generic[P, R_co]):
         if self.is_async:
             return self._call_async(args, kwargs, return_state=return_state)
         bound = self._bind(args, kwargs)
-        state = self._execute(self._open(), bound)
+        state = self._execute(self._open(bound), bound)
         return state if return_state else state.result()
 
     async def _call_async(self, arguments: tuple[Any, ...], keywords: dict[str, Any], *, return_state: bool) -> Any:
         bound = await asyncio.to_thread(self._bind, arguments, keywords)
-        body = await asyncio.to_thread(self._open)
+        body = await asyncio.to_thread(self._open, bound)
         state = await self._execute_async(body, bound)
         return state if return_state else state.result()
 
@@ -150,8 +151,23 @@ class FlowFunction(Generic[P, R_co]):
             >>> run.result(), run.state.name
             (8, 'Completed')
         """
+        return self._start(args, kwargs, resume=None)
+
+    def resume(self, run_id: str, /, *args: Any, **kwargs: Any) -> R_co:
+        """Run the flow again as the run with this id: results that it kept are taken, only the others are computed.
+
+        The arguments must be those of that run, and so must the order of the calls in the body.
+
+        Args:
+            run_id: the ``id`` of the earlier run.
+            args: arguments of the function, as for a call.
+            kwargs: keyword arguments, as for a call.
+        """
+        return self._start(args, kwargs, resume=run_id).result()
+
+    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, resume: str | None) -> FlowRun[R_co]:
         bound = self._bind(args, kwargs)
-        body = self._open()
+        body = self._open(bound, resume)
         if self.is_async:
             return FlowRun(body.run, lambda: asyncio.run(self._execute_async(body, bound)))
         return FlowRun(body.run, lambda: self._execute(body, bound))
@@ -164,11 +180,15 @@ class FlowFunction(Generic[P, R_co]):
         bound = self._validator.bind(resolved(arguments), resolved(keywords))
         return self._validator.validate(bound) if self.options.validate_parameters else bound
 
-    def _open(self) -> Body:
-        """A run; of a flow called by another one on the cluster of that one, if nothing else is said."""
+    def _open(self, bound: inspect.BoundArguments, resume: str | None = None) -> Body:
+        """A run; of a flow called by another one where and as that one runs, if nothing else is said."""
         outer = current_body.get()
         cluster = outer.cluster if self.options.cluster is None and outer is not None else self.options.cluster
-        return Body(open_run(self.name, Graph(self.name), cluster), cluster=cluster, is_async=self.is_async)
+        persistence = flow_persistence(
+            self.options, parameters=_all_arguments(bound), outer=None if outer is None else outer.persistence
+        )
+        run = open_run(self.name, Graph(self.name), cluster, persistence=persistence, resume=resume)
+        return Body(run, cluster=cluster, is_async=self.is_async, persistence=persistence)
 
     def _execute(self, body: Body, bound: inspect.BoundArguments) -> State[Any]:
         try:
@@ -226,6 +246,13 @@ def flow(fn: Any = None, /, **options: Unpack[FlowKeywords]) -> Any:
 def _names_for(function: Any, names: Mapping[str, Any]) -> Mapping[str, Any]:
     """Local names that the annotations of a nested function may need; of a module's function none."""
     return names if "<locals>" in getattr(function, "__qualname__", "") else {}
+
+
+def _all_arguments(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """The arguments with the defaults of those that were not given."""
+    full = inspect.BoundArguments(bound.signature, bound.arguments.copy())
+    full.apply_defaults()
+    return dict(full.arguments)
 
 
 def _given(function: Any) -> Any:

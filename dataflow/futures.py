@@ -14,6 +14,7 @@ from dataflow.waiting import as_completed, wait
 
 if TYPE_CHECKING:
     from dataflow.session import Run
+    from dataflow_results.records import ResultReference
 
 __all__ = ["Future", "MappedFuture", "as_completed", "wait"]
 
@@ -92,6 +93,16 @@ class Future(Reference, Generic[R_co]):
         return self.run.value(  # type: ignore[no-any-return]
             self.node, self.index, timeout, raise_on_failure=raise_on_failure
         )
+
+    def reference(self) -> ResultReference | None:
+        """Where the result is kept, for another process to load it; None if it is not kept. Waits for it.
+
+        ``str(reference)`` can be written down, and `dataflow.results.load` takes it back.
+
+        Raises:
+            UsageError: this is a whole map; ask one of its elements.
+        """
+        return self.run.reference(self.node, self._element())
 
     def __await__(self) -> Generator[Any, None, R_co]:
         """``await future`` gives the value without blocking the event loop."""

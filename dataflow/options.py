@@ -5,11 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn, TypedDict, TypeVar
 
 from dataflow.errors import TaskDefinitionError
+from dataflow_results.policies import CachePolicy
 
-__all__ = ["FlowKeywords", "FlowOptions", "TaskKeywords", "TaskOptions", "accept", "built_options", "not_built"]
+__all__ = [
+    "FlowKeywords",
+    "FlowOptions",
+    "TaskKeywords",
+    "TaskOptions",
+    "accept",
+    "built_options",
+    "chosen_options",
+    "not_built",
+]
 
 Check = tuple[Callable[[Any], bool], str]
 """What a value must fulfil, and the words for it."""
@@ -27,12 +39,38 @@ def _is_words(value: Any) -> bool:
     return not isinstance(value, str) and isinstance(value, Iterable) and all(map(_is_text, value))
 
 
+def _is_duration(value: Any) -> bool:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+
+
+def _is_storage(value: Any) -> bool:
+    return isinstance(value, str | Path) or hasattr(value, "url")
+
+
+def _is_serializer(value: Any) -> bool:
+    return isinstance(value, str) or all(hasattr(value, name) for name in ("name", "dump", "load"))
+
+
+def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
 TEXT: Check = (lambda value: value is None or _is_text(value), "a str")
 NAME: Check = (lambda value: value is None or (_is_text(value) and value != ""), "a str that is not empty")
 WORDS: Check = (lambda value: value is None or _is_words(value), 'a list of str, such as ["daily"]')
 POSITIVE: Check = (lambda value: value is None or _is_positive(value), "an int of at least 1")
 FLAG: Check = (lambda value: isinstance(value, bool), "True or False")
 ANYTHING: Check = (lambda value: True, "anything")
+CHOICE: Check = (_or_none(lambda value: isinstance(value, bool)), "True, False or None")
+FUNCTION: Check = (_or_none(callable), "a function of (context, arguments) that gives a str")
+POLICY: Check = (
+    _or_none(lambda value: isinstance(value, CachePolicy)),
+    "a policy of dataflow.cache_policies, such as INPUTS + TASK_SOURCE",
+)
+DURATION: Check = (_or_none(_is_duration), "a positive timedelta, or seconds")
+STORAGE: Check = (_or_none(_is_storage), 'a URL such as "s3://bucket/results", a path, or S3Result("bucket")')
+SERIALIZER: Check = (_or_none(_is_serializer), 'a name such as "pickle", "json" or "parquet", or a serializer')
 
 
 def built(default: Any, check: Check = ANYTHING) -> Any:
@@ -68,14 +106,14 @@ class TaskOptions:
     retry_jitter_factor: float | None = planned(None, 0, 0.0)
     retry_condition_fn: Any = planned(None)
     timeout_seconds: float | None = planned(None)
-    cache_policy: Any = planned(None)
-    cache_key_fn: Any = planned(None)
-    cache_expiration: Any = planned(None)
-    refresh_cache: bool | None = planned(None, False)
-    persist_result: bool | None = planned(None, False)
-    result_storage: Any = planned(None)
-    result_storage_key: str | None = planned(None)
-    result_serializer: Any = planned(None)
+    cache_policy: Any = built(None, POLICY)
+    cache_key_fn: Any = built(None, FUNCTION)
+    cache_expiration: Any = built(None, DURATION)
+    refresh_cache: bool | None = built(None, CHOICE)
+    persist_result: bool | None = built(None, CHOICE)
+    result_storage: Any = built(None, STORAGE)
+    result_storage_key: str | None = built(None, NAME)
+    result_serializer: Any = built(None, SERIALIZER)
     cache_result_in_memory: bool = planned(True)
     log_prints: bool | None = planned(None, False)
     on_completion: Any = planned(None, [])
@@ -108,9 +146,9 @@ class FlowOptions:
     retry_delay_seconds: Any = planned(None, 0, 0.0)
     task_runner: Any = planned(None)
     timeout_seconds: float | None = planned(None)
-    persist_result: bool | None = planned(None, False)
-    result_storage: Any = planned(None)
-    result_serializer: Any = planned(None)
+    persist_result: bool | None = built(None, CHOICE)
+    result_storage: Any = built(None, STORAGE)
+    result_serializer: Any = built(None, SERIALIZER)
     cache_result_in_memory: bool = planned(True)
     log_prints: bool | None = planned(None, False)
     on_completion: Any = planned(None, [])
@@ -181,21 +219,25 @@ class TaskKeywords(TypedDict, total=False):
 
 
 CLASSIC_NAMES = {
-    "cache_for": "cache_expiration",
-    "cache_validator": "cache_policy",
     "cache_key": "cache_key_fn",
-    "checkpoint": "persist_result",
     "executor": "cluster",
     "log_stdout": "log_prints",
     "max_retries": "retries",
-    "result": "result_storage",
     "retry_delay": "retry_delay_seconds",
     "retry_on": "retry_condition_fn",
     "state_handlers": "on_completion",
-    "target": "result_storage_key",
     "timeout": "timeout_seconds",
 }
 """What options of classic Prefect are called here."""
+
+SECOND_NAMES = {
+    "cache_for": "cache_expiration",
+    "cache_validator": "cache_policy",
+    "checkpoint": "persist_result",
+    "result": "result_storage",
+    "target": "result_storage_key",
+}
+"""Options of classic Prefect that mean the same here, and are taken under both names."""
 
 Options = TypeVar("Options", TaskOptions, FlowOptions)
 
@@ -205,9 +247,23 @@ def built_options(kind: type[TaskOptions | FlowOptions]) -> list[str]:
 
     Example:
         >>> built_options(TaskOptions)
-        ['name', 'description', 'tags', 'version', 'batch_size', 'nout']
+        ['name', 'description', 'tags', 'version', 'batch_size', 'nout', 'cache_policy', ...]
     """
     return [option.name for option in fields(kind) if option.metadata["built"]]
+
+
+def chosen_options(options: TaskOptions | FlowOptions) -> dict[str, Any]:
+    """The options that differ from the defaults, by name.
+
+    Example:
+        >>> chosen_options(TaskOptions(name="load"))
+        {'name': 'load'}
+    """
+    return {
+        option.name: value
+        for option in fields(options)
+        if (value := getattr(options, option.name)) is not option.default and value != option.default
+    }
 
 
 def accept(base: Options, given: Mapping[str, Any], *, where: str) -> Options:
@@ -227,6 +283,7 @@ def accept(base: Options, given: Mapping[str, Any], *, where: str) -> Options:
         'load'
     """
     table: dict[str, Field[Any]] = {option.name: option for option in fields(base)}
+    given = _by_first_name(given, where)
     for name, value in given.items():
         if name not in table:
             _refuse_unknown(name, list(table), where)
@@ -235,6 +292,15 @@ def accept(base: Options, given: Mapping[str, Any], *, where: str) -> Options:
     if "tags" in taken:
         taken["tags"] = frozenset(taken["tags"] or ())
     return replace(base, **taken)
+
+
+def _by_first_name(given: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    second = [name for name in given if name in SECOND_NAMES]
+    for name in second:
+        if SECOND_NAMES[name] in given:
+            problem = f"{name} and {SECOND_NAMES[name]} are two names of one option"
+            raise TaskDefinitionError(problem, where=where, fix="give one of them")
+    return {SECOND_NAMES.get(name, name): value for name, value in given.items()} if second else given
 
 
 def not_built(what: str, *, where: str, works: str = "") -> NoReturn:

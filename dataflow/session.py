@@ -10,6 +10,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from dataflow.compiler.memory import Memories
 from dataflow.compiler.plan import Plan, compile_stages, plan_of
 from dataflow.compiler.program import Compiler
 from dataflow.engine.clusters import resolve_cluster
@@ -18,12 +19,15 @@ from dataflow.engine.driver import Driver
 from dataflow.engine.events import CancelAsked, Event, HoldersGone, StagesAdded
 from dataflow.engine.facts import NodeFacts
 from dataflow.engine.failures import pack_error
-from dataflow.errors import Cancelled, NotFinished
+from dataflow.errors import Cancelled, NotFinished, UsageError
 from dataflow.graph.nodes import Graph, Node
+from dataflow.options import FlowOptions
+from dataflow.persistence import FlowPersistence, flow_persistence
 from dataflow.settings import settings
-from dataflow.states import State, StateType
+from dataflow.states import SUCCESSFUL, State, StateType
 from dataflow.summaries import SummaryRow, node_message, summary_row
 from dataflow.values import Values
+from dataflow_results.records import ResultReference
 
 __all__ = ["Run", "SummaryRow", "open_run", "plan_flow", "start_graph"]
 
@@ -45,13 +49,24 @@ class Run:
         graph: the graph its nodes are added to.
         cluster: where to run; see `resolve_cluster`.
         cut_held: whether a plain node whose future is held must end its stage, so that its value comes early.
+        persistence: what the flow says about results.
+        resume: the id of an earlier run of the same flow, whose kept results are taken.
 
     Raises:
         ClusterError: the cluster cannot be used.
     """
 
-    def __init__(self, name: str, graph: Graph, cluster: Any = None, *, cut_held: bool = True) -> None:
-        self.id = uuid.uuid4().hex[:12]
+    def __init__(
+        self,
+        name: str,
+        graph: Graph,
+        cluster: Any = None,
+        *,
+        cut_held: bool = True,
+        persistence: FlowPersistence | None = None,
+        resume: str | None = None,
+    ) -> None:
+        self.id = resume or _new_id()
         self.name = name
         self.graph = graph
         self._cut_held = cut_held
@@ -60,9 +75,13 @@ class Run:
         self._let_go: deque[Node] = deque()
         self._pending_lock = Lock()
         self._send_now = False
-        self._compiler = Compiler(_is_large)
+        kept = persistence or flow_persistence(FlowOptions())
+        self._memories = Memories(persistence=kept, flow=name, run_id=self.id)
+        self._compiler = Compiler(_is_large, self._memories.of)
         self._kept: frozenset[Node] = frozenset()
-        self._driver = Driver(self.id, resolve_cluster(cluster), prepare=self._due_events, due=self._due_at)
+        # A resumed run goes on under its id; its columns on the cluster must not be taken for those of before.
+        driver_id = self.id if resume is None else f"{resume}-{_new_id()}"
+        self._driver = Driver(driver_id, resolve_cluster(cluster), prepare=self._due_events, due=self._due_at)
         self._values = Values(self._driver)
 
     def __repr__(self) -> str:
@@ -278,6 +297,24 @@ class Run:
         values = self._values.all(facts, raise_on_failure=raise_on_failure)
         return values if index is None else [values[i] for i in index]
 
+    def reference(self, node: Node, index: int | None = None) -> ResultReference | None:
+        """Where the result of a node, or of one element of it, is kept; None if it is not. Waits for it.
+
+        Raises:
+            UsageError: the node is mapped, and no element was said.
+        """
+        if node.space is not None and index is None:
+            raise UsageError("a map has a result for each element", where=node.slug, fix="future[0].reference()")
+        self._wait_or_raise(node, index, None)
+        memory = self._memories.of(node.task)
+        at = index or 0
+        segment = self._driver.machine.facts[node].segment_at(at)
+        if memory is None or segment is None or segment.state_of(at) not in SUCCESSFUL:
+            return None
+        key = segment.key_of(at)
+        unkeyed = memory.plan is not None and not any(key)
+        return None if unkeyed else memory.reference(node.slug, at, key)
+
     def _wait_or_raise(self, node: Node, index: int | range | None, timeout: float | None) -> None:
         if not self.wait(node, index if isinstance(index, int) else None, timeout):
             limit = "" if timeout is None else f" within {timeout:g} s"
@@ -348,21 +385,22 @@ class Run:
             return [summary_row(facts) for facts in self._driver.machine.facts.values()]
 
 
-def open_run(name: str, graph: Graph, cluster: Any = None) -> Run:
-    """A run to which nodes are added while it goes on (the ``@flow`` door)."""
-    return Run(name, graph, cluster)
+def open_run(name: str, graph: Graph, cluster: Any = None, **options: Any) -> Run:
+    """A run to which nodes are added while it goes on (the ``@flow`` door); options as those of `Run`."""
+    return Run(name, graph, cluster, **options)
 
 
-def start_graph(
-    name: str, nodes: Sequence[Node], cluster: Any = None, *, keep: Sequence[Node] = (), graph: Graph | None = None
-) -> Run:
-    """A run of nodes that are all known (the graph door); ``nodes`` come each after those it uses."""
-    run = Run(name, graph if graph is not None else nodes[0].graph, cluster, cut_held=False)
+def start_graph(run: Run, nodes: Sequence[Node], *, keep: Sequence[Node] = ()) -> Run:
+    """Start a run of nodes that are all known (the graph door); ``nodes`` come each after those it uses."""
     run.keep(keep)
     for node in nodes:
         run.announce(node)
     run.send()
     return run
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex[:12]
 
 
 def plan_flow(nodes: Sequence[Node], *, kept: Sequence[Node]) -> Plan:

@@ -41,6 +41,12 @@ class Settings(BaseModel):
     workers_timeout_seconds: float | None = None
     """How long a run waits for a cluster without workers; None waits for ever."""
 
+    result_storage: str = "~/.dataflow/results"
+    """Where results are kept when neither the task nor the flow says so: a path or any URL that fsspec opens."""
+
+    persist_results: bool = False
+    """Whether results are kept when neither the task nor the flow says so."""
+
     async_concurrency: int = 256
     """How many elements of one batch of ``async def`` tasks are under way at once."""
 

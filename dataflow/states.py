@@ -11,6 +11,8 @@ from dataflow.errors import Cancelled as CancelledError
 from dataflow.errors import ExecutionError, FlowFailed, NotFinished
 
 __all__ = [
+    "SUCCESSFUL",
+    "Cached",
     "Cancelled",
     "Completed",
     "Crashed",
@@ -42,11 +44,13 @@ class StateType(IntEnum):
     """Never run, because an input failed."""
     CANCELLED = 6
     """Never run or not ended, because somebody cancelled it."""
+    CACHED = 7
+    """Not run, because its value was found in the store; a mapped node: all of its elements were."""
 
 
-FINAL = frozenset(
-    {StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.UPSTREAM_FAILED, StateType.CANCELLED}
-)
+SUCCESSFUL = frozenset({StateType.COMPLETED, StateType.CACHED})
+"""States of work that has a value."""
+FINAL = SUCCESSFUL | {StateType.FAILED, StateType.CRASHED, StateType.UPSTREAM_FAILED, StateType.CANCELLED}
 NAMES = {kind: "".join(word.title() for word in kind.name.split("_")) for kind in StateType}
 
 
@@ -132,8 +136,12 @@ class State(Generic[R_co]):
         return self.type is StateType.RUNNING
 
     def is_completed(self) -> bool:
-        """Whether it ended with a value."""
-        return self.type is StateType.COMPLETED
+        """Whether it ended with a value, computed now or found in the store."""
+        return self.type in SUCCESSFUL
+
+    def is_cached(self) -> bool:
+        """Whether it was not run, because its value was found in the store."""
+        return self.type is StateType.CACHED
 
     def is_successful(self) -> bool:
         """The classic name of `is_completed`."""
@@ -180,3 +188,4 @@ Failed = _constructor(StateType.FAILED)
 Crashed = _constructor(StateType.CRASHED)
 UpstreamFailed = _constructor(StateType.UPSTREAM_FAILED)
 Cancelled = _constructor(StateType.CANCELLED)
+Cached = _constructor(StateType.CACHED)

@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, Literal, ParamSpec, SupportsIndex, TypeVar, Unpack, overload
+from typing import Any, Generic, Literal, ParamSpec, SupportsIndex, TypeVar, Unpack, cast, overload
 
 from dataflow.bodies import current_body
 from dataflow.calls import RESERVED, Call, read_call
@@ -26,7 +26,8 @@ from dataflow.functions import (
 from dataflow.futures import Future, MappedFuture
 from dataflow.graph.nodes import TaskSpec
 from dataflow.handles import link
-from dataflow.options import TaskKeywords, TaskOptions, accept, not_built
+from dataflow.options import TaskKeywords, TaskOptions, accept, chosen_options, not_built
+from dataflow.persistence import persistence_of
 from dataflow.states import Completed, Failed, State
 
 __all__ = ["Task", "task"]
@@ -77,6 +78,7 @@ class Task(Generic[P, R_co]):
             parameters=names,
             is_async=inspect.iscoroutinefunction(plain_function(function)),
             batch_size=accepted.batch_size,
+            persistence=persistence_of(accepted, function, signature, where=f"task {name!r}"),
         )
         self.__dict__.update(_fn=function, _name=name, _options=accepted, _signature=signature, _spec=spec)
         self.__dict__["_binds"] = inspect.isfunction(fn)
@@ -169,6 +171,7 @@ class Task(Generic[P, R_co]):
             parameters=self.spec.parameters,
             is_async=self.spec.is_async,
             batch_size=accepted.batch_size,
+            persistence=persistence_of(accepted, function, self.signature, where=where),
         )
         copy.__dict__.update(_fn=function, _spec=spec)
         copy.__dict__.pop("nout", None)
@@ -311,15 +314,7 @@ _FIXED = frozenset({"fn", "name", "options", "signature", "spec"})
 
 
 def _as_keywords(made: Task[..., Any]) -> TaskKeywords:
-    options = made.options
-    return TaskKeywords(
-        name=made.name,
-        description=options.description,
-        tags=options.tags,
-        version=options.version,
-        batch_size=options.batch_size,
-        nout=options.nout,
-    )
+    return cast("TaskKeywords", {**chosen_options(made.options), "name": made.name})
 
 
 def _run_here(call: Call) -> Any:

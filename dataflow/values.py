@@ -12,7 +12,7 @@ from dataflow.engine.driver import Driver
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.failures import Failure, exception_of, pack_error
 from dataflow.errors import Cancelled
-from dataflow.states import StateType
+from dataflow.states import SUCCESSFUL
 
 __all__ = ["Values"]
 
@@ -43,7 +43,7 @@ class Values:
             segment = facts.segment_at(index)
         if segment is None:
             raise IndexError(f"{facts.node.slug} has {facts.length} elements, there is no element {index}")
-        if segment.state_of(index) == StateType.COMPLETED:
+        if segment.state_of(index) in SUCCESSFUL:
             return self._completed(facts, index, segment)
         error = self.error(facts, index, segment)
         if raise_on_failure:

@@ -8,10 +8,11 @@ A program is shipped once per worker; chains of plain nodes of the same shape sh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Node, Template, Whole
+from dataflow.compiler.memory import Memory
+from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Node, TaskSpec, Template, Whole
 from dataflow.graph.stages import Stage
 
 __all__ = ["ByKey", "Compiled", "Compiler", "Guard", "Program", "Source", "Step"]
@@ -26,6 +27,15 @@ class Step:
     positional: tuple[int, ...]
     keywords: tuple[tuple[str, int], ...]
     guards: tuple[int, ...]
+    memory: Memory | None = None
+    """How its results are found in a store and kept there; None: they are not."""
+    labels: tuple[tuple[str, int], ...] = ()
+    """Names of the arguments that its keys may be made of, with their slots; of steps with a memory only."""
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Every slot it reads."""
+        return (*self.positional, *(slot for _, slot in self.keywords), *self.guards)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +52,11 @@ class Program:
     measures: tuple[tuple[int, int], ...] = ()
     """(step, depth) pairs: report how many elements the values of that step have, opened that deep."""
     is_async: bool = False
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether some step keeps its results."""
+        return any(step.memory is not None for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,15 +114,22 @@ class _Frame:
         return starts[kind] + position
 
 
+Calls = list[list[tuple[str | None, tuple[str, int]]]]
+
+
 class Compiler:
     """Turns stages into programs; chains of plain nodes of the same shape get the same one.
 
     Args:
         is_large: whether a constant should travel under a key of its own.
+        memory_of: gives how the results of a task are kept, None if they are not.
     """
 
-    def __init__(self, is_large: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, is_large: Callable[[Any], bool], memory_of: Callable[[TaskSpec], Memory | None] = lambda task: None
+    ) -> None:
         self._is_large = is_large
+        self._memory_of = memory_of
         self._programs: dict[object, Program] = {}
 
     def compile(self, stage: Stage, *, keeps: Callable[[Node], bool], depths: Mapping[Node, set[int]]) -> Compiled:
@@ -133,7 +155,7 @@ class Compiler:
             [(name, self._place_mapped(frame, steps_of, argument)) for name, argument in _arguments(node)]
             for node in stage.nodes
         ]
-        program = _program(stage, frame, calls, outputs, measures)
+        program = self._program(stage, frame, calls, outputs, measures)
         return Compiled(object(), program, tuple(frame.broadcasts), tuple(frame.columns))
 
     def _compile_plain(self, stage: Stage, outputs: tuple[int, ...], measures: tuple[tuple[int, int], ...]) -> Compiled:
@@ -154,8 +176,45 @@ class Compiler:
         key = tuple(shape)
         program = self._programs.get(key)
         if program is None:
-            program = self._programs[key] = _plain_program(stage, outputs, measures)
+            program = self._programs[key] = self._plain_program(stage, outputs, measures)
         return Compiled(key, program, (), tuple(columns))
+
+    def _plain_program(self, stage: Stage, outputs: tuple[int, ...], measures: tuple[tuple[int, int], ...]) -> Program:
+        frame = _Frame()
+        calls: Calls = []
+        for position, node in enumerate(stage.nodes):
+            before = stage.nodes[position - 1] if position else None
+            calls.append([
+                (name, ("step", position - 1))
+                if before is not None and isinstance(source, Whole) and source.input.node is before
+                else (name, frame.place("column", frame.columns, source, object()))
+                for name, source in _arguments(node)
+            ])  # fmt: skip
+        return self._program(stage, frame, calls, outputs, measures)
+
+    def _program(
+        self, stage: Stage, frame: _Frame, calls: Calls, outputs: tuple[int, ...], measures: tuple[tuple[int, int], ...]
+    ) -> Program:
+        steps = (_step(frame, node, call) for node, call in zip(stage.nodes, calls, strict=True))
+        return Program(
+            name="+".join(node.task.name for node in stage.nodes),
+            constants=tuple(frame.constants),
+            broadcasts=len(frame.broadcasts),
+            columns=len(frame.columns),
+            steps=tuple(self._with_memory(step, node) for step, node in zip(steps, stage.nodes, strict=True)),
+            outputs=outputs,
+            measures=measures,
+            is_async=stage.nodes[0].task.is_async,
+        )
+
+    def _with_memory(self, step: Step, node: Node) -> Step:
+        memory = self._memory_of(node.task)
+        if memory is None:
+            return step
+        known = node.task.parameters
+        extra = (f"{memory.rest}[{i}]" for i in range(len(step.positional) - len(known)))
+        labels = (*zip((*known, *extra), step.positional, strict=False), *step.keywords)
+        return replace(step, memory=memory, labels=labels)
 
     def _place_mapped(self, frame: _Frame, steps_of: Mapping[Node, int], source: Source) -> tuple[str, int]:
         """Where an argument of a mapped node stands: the same for all elements, or one for each."""
@@ -178,38 +237,6 @@ class Compiler:
                 return frame.place("column", frame.columns, source, ("elements", used))
             case _:
                 return frame.place("column", frame.columns, source, object())
-
-
-Calls = list[list[tuple[str | None, tuple[str, int]]]]
-
-
-def _plain_program(stage: Stage, outputs: tuple[int, ...], measures: tuple[tuple[int, int], ...]) -> Program:
-    frame = _Frame()
-    calls: Calls = []
-    for position, node in enumerate(stage.nodes):
-        before = stage.nodes[position - 1] if position else None
-        calls.append([
-            (name, ("step", position - 1))
-            if before is not None and isinstance(source, Whole) and source.input.node is before
-            else (name, frame.place("column", frame.columns, source, object()))
-            for name, source in _arguments(node)
-        ])  # fmt: skip
-    return _program(stage, frame, calls, outputs, measures)
-
-
-def _program(
-    stage: Stage, frame: _Frame, calls: Calls, outputs: tuple[int, ...], measures: tuple[tuple[int, int], ...]
-) -> Program:
-    return Program(
-        name="+".join(node.task.name for node in stage.nodes),
-        constants=tuple(frame.constants),
-        broadcasts=len(frame.broadcasts),
-        columns=len(frame.columns),
-        steps=tuple(_step(frame, node, call) for node, call in zip(stage.nodes, calls, strict=True)),
-        outputs=outputs,
-        measures=measures,
-        is_async=stage.nodes[0].task.is_async,
-    )
 
 
 def _arguments(node: Node) -> list[tuple[str | None, Source]]:

@@ -99,3 +99,10 @@ class Batch:
     columns: tuple[ColumnRecipe, ...]
     budget_seconds: float | None = None
     """After this long the batch gives back the elements it has not begun; None runs all of them."""
+    seconds_per_element: float | None = None
+    """How long an element took so far; None if that is not known yet."""
+    first: int = 0
+    """Index of its first element in the index space of its nodes."""
+    slugs: tuple[tuple[str, ...], ...] = ()
+    """Slugs of the nodes of the steps, for programs that keep results: one row for all elements of a mapped stage, one
+    per element where each is a stage of its own."""

@@ -85,6 +85,9 @@ class Assembler:
             broadcasts=broadcasts,
             columns=columns,
             budget_seconds=record.budget_seconds,
+            seconds_per_element=record.lane.pace.seconds_per_element,
+            first=record.spans[0].start if record.spans else 0,
+            slugs=_slugs(record) if record.lane.program.is_kept else (),
         )
         return Assembled(record=record, batch=batch, keys=tuple(keys.positions))
 
@@ -176,6 +179,10 @@ class Assembler:
 
 def _width(record: BatchRecord) -> int:
     return record.measures.stop - record.measures.start if record.measures is not None else 0
+
+
+def _slugs(record: BatchRecord) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(facts.node.slug for facts in span.stage.facts) for span in record.spans)
 
 
 class _Keys:

@@ -7,13 +7,15 @@ will not begin, so that they can run elsewhere at once, instead of waiting for i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 __all__ = ["Control", "recall"]
 
 CHECK_SECONDS = 0.02
 STUCK_SECONDS = 2.5 * CHECK_SECONDS
 STOP = float("-inf")
+
+Progress = Callable[[], tuple[int, float] | None]
 
 running: dict[tuple[str, int], Control] = {}
 """Batches that run in this process, by run and number."""
@@ -23,17 +25,16 @@ class Control:
     """Stops a walk.
 
     Args:
-        stamps: what the walk writes: when it began, then when each step of each element ended.
-        steps: how many steps an element has.
+        progress: gives how many elements will have ended if no further one is begun, and when the walk was last heard
+            of; None while that is not certain.
         clock: gives seconds.
         deadline: on that clock, after which no further element is begun.
     """
 
-    __slots__ = ("_clock", "_deadline", "_stamps", "_steps", "recalled")
+    __slots__ = ("_clock", "_deadline", "_progress", "recalled")
 
-    def __init__(self, stamps: Sequence[float], steps: int, clock: Callable[[], float], deadline: float) -> None:
-        self._stamps = stamps
-        self._steps = steps
+    def __init__(self, progress: Progress, clock: Callable[[], float], deadline: float) -> None:
+        self._progress = progress
         self._clock = clock
         self._deadline = deadline
         self.recalled = False
@@ -50,10 +51,10 @@ class Control:
             None if it is not: then its report says so, soon.
         """
         self.recalled = True  # before looking, so that an element that ends now is not followed by another
-        ended, last = len(self._stamps) - 1, self._stamps[-1]
-        if self._clock() - last < STUCK_SECONDS:
+        heard = self._progress()
+        if heard is None or self._clock() - heard[1] < STUCK_SECONDS:
             return None
-        return ended // self._steps + 1
+        return heard[0]
 
 
 def recall(run_id: str, number: int) -> int | None:

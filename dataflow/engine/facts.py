@@ -10,11 +10,13 @@ from dataflow.engine.failures import pack_error
 from dataflow.engine.intervals import IntervalSet
 from dataflow.engine.report import Report
 from dataflow.graph.nodes import Input, Node
-from dataflow.states import StateType
+from dataflow.states import SUCCESSFUL, StateType
+from dataflow_results.digests import DIGEST_BYTES
 
 __all__ = ["NodeFacts", "Segment"]
 
 COMPLETED = int(StateType.COMPLETED)
+CACHED = int(StateType.CACHED)
 
 
 class Segment(NamedTuple):
@@ -44,6 +46,13 @@ class Segment(NamedTuple):
             return self.error
         return self.report.steps[self.step].errors.get(self.offset + index - self.start)
 
+    def key_of(self, index: int) -> bytes:
+        """Key of an element's result in the store; empty if it has none, or if it follows from the index."""
+        if self.report is None:
+            return b""
+        start = (self.offset + index - self.start) * DIGEST_BYTES
+        return self.report.steps[self.step].keys[start : start + DIGEST_BYTES]
+
     def count(self, state: int) -> int:
         """How many of these elements are in a state."""
         if self.report is None:
@@ -55,9 +64,13 @@ class Segment(NamedTuple):
         """The part of this segment from start to stop."""
         return self._replace(start=start, stop=stop, offset=self.offset + start - self.start)
 
+    def valued(self) -> int:
+        """How many of these elements have a value."""
+        return self.count(COMPLETED) + self.count(CACHED)
+
     def all_completed(self) -> bool:
         """Whether every one of these elements has a value."""
-        return self.count(COMPLETED) == self.stop - self.start
+        return self.valued() == self.stop - self.start
 
 
 def _counts(segment: Segment) -> list[tuple[int, int]]:
@@ -115,7 +128,7 @@ class NodeFacts:
         self.done += segment.stop - segment.start
         size = segment.stop - segment.start
         completed = segment.count(COMPLETED)
-        self.unsuccessful += size - completed
+        self.unsuccessful += 0 if completed == size else size - segment.valued()
         for state, number in ((COMPLETED, completed),) if completed == size else _counts(segment):
             self.counts[state] = self.counts.get(state, 0) + number
 
@@ -174,7 +187,7 @@ class NodeFacts:
         for state in (StateType.FAILED, StateType.CRASHED, StateType.UPSTREAM_FAILED, StateType.CANCELLED):
             if self.counts.get(state):
                 return StateType.FAILED if state is StateType.CRASHED and self.node.space is not None else state
-        return StateType.COMPLETED
+        return StateType.CACHED if self.done and self.counts.get(CACHED) == self.done else StateType.COMPLETED
 
     def first_failure(self, within: range | None = None) -> tuple[int, Segment] | None:
         """Index and segment of the first element (of those within a range) that ended without a value."""
@@ -184,7 +197,7 @@ class NodeFacts:
             if segment.all_completed():
                 continue
             for index in range(segment.start, segment.stop):
-                if segment.state_of(index) != COMPLETED and (within is None or index in within):
+                if segment.state_of(index) not in SUCCESSFUL and (within is None or index in within):
                     return index, segment
         return None
 

@@ -19,10 +19,16 @@ class StepReport:
     """Duration of each element as 32-bit floats."""
     errors: dict[int, bytes]
     """Packed exceptions by offset in the batch, for the elements that have one."""
+    keys: bytes = b""
+    """Keys of the elements' results in the store, one after the other; empty where they follow from the index."""
 
     def state(self, offset: int) -> int:
         """The `StateType` number of one element."""
         return self.states if isinstance(self.states, int) else self.states[offset]
+
+    def all_states(self, count: int) -> bytes:
+        """One byte per element."""
+        return bytes([self.states]) * count if isinstance(self.states, int) else self.states
 
     def count(self, state: int, start: int, stop: int) -> int:
         """How many of the elements from start to stop are in this state."""
@@ -60,15 +66,15 @@ class Report:
     def to_wire(self) -> dict[str, Any]:
         """Plain types only, for the message stream."""
         wire = {field.name: getattr(self, field.name) for field in fields(self)}
-        wire["steps"] = [[step.states, step.seconds, list(step.errors.items())] for step in self.steps]
+        wire["steps"] = [[step.states, step.seconds, list(step.errors.items()), step.keys] for step in self.steps]
         return wire
 
     @classmethod
     def from_wire(cls, wire: dict[str, Any]) -> Report:
         """The report that `to_wire` wrote."""
         steps = tuple(
-            StepReport(states=states, seconds=seconds, errors=dict(map(tuple, errors)))
-            for states, seconds, errors in wire["steps"]
+            StepReport(states=states, seconds=seconds, errors=dict(map(tuple, errors)), keys=keys)
+            for states, seconds, errors, keys in wire["steps"]
         )
         values = tuple((step, value) for step, value in wire["values"])
         sizes, totals = tuple(wire["sizes"]), tuple(wire["totals"])

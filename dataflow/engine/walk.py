@@ -18,7 +18,8 @@ from dataflow.compiler.program import Program, Step
 from dataflow.engine.failures import Failure, pack_error
 from dataflow.engine.generated import MISSING, fast_walk
 from dataflow.engine.report import StepReport
-from dataflow.states import StateType
+from dataflow.states import SUCCESSFUL, StateType
+from dataflow_results.digests import DIGEST_BYTES
 
 __all__ = ["Call", "Ledger", "failure_of", "walk_carefully", "walk_fast"]
 
@@ -75,9 +76,14 @@ class Ledger:
         self.output_slots = [self.calls[position].slot for position in program.outputs]
         self.stamps = array("d")
         """When the walk began, then for each element when each of its steps ended."""
-        self.seconds: list[list[float]] = []
-        """For each element the duration of each step, where elements overlap so that stamps cannot tell."""
-        self._count = count
+        self.seconds: Any = []
+        """For each element the duration of each step (rows or an array), where stamps cannot tell."""
+        self.walk: Callable[..., int] | None = None
+        """The fast walk of the program, where it was made before."""
+        self.keys: dict[int, bytes] = {}
+        """By step, the keys under which the elements' results are kept, one after the other."""
+        self.count = count
+        """How many elements the batch has."""
         self._states: list[bytearray | None] = [None] * len(self.calls)
         self._errors: list[dict[int, bytes]] = [{} for _ in self.calls]
 
@@ -85,7 +91,7 @@ class Ledger:
         """Write down that a step did not complete for an element."""
         states = self._states[position]
         if states is None:
-            states = self._states[position] = bytearray([COMPLETED]) * self._count
+            states = self._states[position] = bytearray([COMPLETED]) * self.count
         states[offset] = failure.state
         self._errors[position][offset] = failure.error
 
@@ -106,17 +112,35 @@ class Ledger:
         self.outputs[output][offset] = failure
         self.note(position, offset, failure)
 
+    def set_states(self, position: int, states: bytearray, errors: dict[int, bytes]) -> None:
+        """Write down the states of all elements at a step at once."""
+        self._states[position] = states if states.count(COMPLETED) < len(states) else None
+        self._errors[position] = errors
+
     def failed(self, position: int) -> bool:
-        """Whether some element failed at this step."""
-        return self._states[position] is not None
+        """Whether some element has no value at this step."""
+        states = self._states[position]
+        return states is not None and sum(map(states.count, SUCCESSFUL)) < len(states)
+
+    def progress(self) -> tuple[int, float] | None:
+        """How many elements will have ended if no further one is begun, and when a step last ended."""
+        if not self.stamps:
+            return None
+        ended, last = len(self.stamps) - 1, self.stamps[-1]
+        return ended // len(self.calls) + 1, last
 
     def report(self, done: int) -> tuple[StepReport, ...]:
         """The columns of the first ``done`` elements."""
         width = len(self.calls)
-        seconds = np.array(self.seconds) if self.seconds else np.diff(np.frombuffer(self.stamps))
+        seconds = np.asarray(self.seconds) if len(self.seconds) else np.diff(np.frombuffer(self.stamps))
         columns = seconds[: done * width].reshape(-1, width).T.astype(np.float32)
         return tuple(
-            StepReport(states=_shortest(states, done), seconds=columns[position].tobytes(), errors=errors)
+            StepReport(
+                states=_shortest(states, done),
+                seconds=columns[position].tobytes(),
+                errors=errors,
+                keys=self.keys.get(position, b"")[: done * DIGEST_BYTES],
+            )
             for position, (states, errors) in enumerate(zip(self._states, self._errors, strict=True))
         )
 
@@ -158,7 +182,7 @@ def walk_fast(ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: An
         _finish(ledger, element, offset, position + 1, clock)
         return element[first_step:]
 
-    walk = fast_walk(program)
+    walk = ledger.walk or fast_walk(program)
     keeps = [output.append for output in ledger.outputs]
     bare = columns[0] if len(columns) == 1 else rows
     return walk(*shared, bare, clock, control, ledger.stamps, recover, *keeps)

@@ -16,12 +16,14 @@ from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.context import inside_task
 from dataflow.engine.columns import Column, open_levels
-from dataflow.engine.control import Control, running
+from dataflow.engine.control import Control, Progress, running
 from dataflow.engine.failures import Failure, pack_error
 from dataflow.engine.inputs import resolve, resolve_column
+from dataflow.engine.kept import kept_steps
 from dataflow.engine.report import Report
 from dataflow.engine.walk import Ledger, walk_carefully, walk_fast
 from dataflow.engine.walk_async import walk_async
+from dataflow.engine.walk_persisted import PersistedWalk, first_chunk
 from dataflow.errors import UnpicklableResult
 from dataflow.states import StateType
 
@@ -59,18 +61,12 @@ def run_batch(
     ledger = Ledger(program, batch.count, passing=context.passing)
     frame, columns, careful = _frame(program, batch, dependencies)
     deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
-    rows = zip(*columns, strict=True) if columns else repeat((), batch.count)
-    control = Control(ledger.stamps, len(program.steps), context.clock, deadline)
-    if batch.budget_seconds is not None and not program.is_async:
-        running[context.run_id, batch.number] = control
     token = inside_task.set(True)
     try:
-        if program.is_async:
-            done = walk_async(ledger, frame, rows, context.clock, deadline, context.async_concurrency)
-        elif careful:
-            done = walk_carefully(ledger, frame, rows, context.clock, control)
+        if program.is_kept:
+            done = _walk_persisted(ledger, frame, columns, batch, context, deadline)
         else:
-            done = walk_fast(ledger, frame, columns, rows, context.clock, control)
+            done = _walk(ledger, frame, columns, batch, context, deadline, careful=careful)
     finally:
         inside_task.reset(token)
         running.pop((context.run_id, batch.number), None)
@@ -93,6 +89,47 @@ def run_batch(
         worker=context.name,
     )
     return report, outputs
+
+
+def _walk(
+    ledger: Ledger,
+    frame: list[Any],
+    columns: list[Sequence[Any]],
+    batch: Batch,
+    context: WorkerContext,
+    deadline: float,
+    *,
+    careful: bool,
+) -> int:
+    rows = zip(*columns, strict=True) if columns else repeat((), batch.count)
+    if ledger.program.is_async:
+        return walk_async(ledger, frame, rows, context.clock, deadline, context.async_concurrency)
+    control = _controlled(ledger.progress, batch, context, deadline)
+    if careful:
+        return walk_carefully(ledger, frame, rows, context.clock, control)
+    return walk_fast(ledger, frame, columns, rows, context.clock, control)
+
+
+def _walk_persisted(
+    ledger: Ledger,
+    frame: list[Any],
+    columns: list[Sequence[Any]],
+    batch: Batch,
+    context: WorkerContext,
+    deadline: float,
+) -> int:
+    kept = kept_steps(ledger.program, batch)
+    walk = PersistedWalk(ledger, frame, columns, kept, context.clock, context.async_concurrency)
+    control = _controlled(walk.progress, batch, context, deadline)
+    return walk.run(control, first_chunk(batch))
+
+
+def _controlled(progress: Progress, batch: Batch, context: WorkerContext, deadline: float) -> Control:
+    """The control of a walk, known to this process if the batch may be asked for its rest."""
+    control = Control(progress, context.clock, deadline)
+    if batch.budget_seconds is not None:
+        running[context.run_id, batch.number] = control
+    return control
 
 
 def _frame(program: Program, batch: Batch, dependencies: Sequence[Any]) -> tuple[list[Any], list[Sequence[Any]], bool]:

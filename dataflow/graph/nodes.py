@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from dataflow.persistence import Persistence
+
 __all__ = [
     "Argument",
     "Collection",
@@ -40,6 +42,8 @@ class TaskSpec:
     is_async: bool = False
     batch_size: int | None = None
     """Elements per batch; None lets the engine choose by measuring."""
+    persistence: Persistence | None = None
+    """What it says about its results; None: nothing."""
 
 
 class Space:

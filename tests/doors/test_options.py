@@ -16,8 +16,6 @@ PLANNED: list[tuple[type[TaskOptions | FlowOptions], str, Any]] = [
     (TaskOptions, "retry_delay_seconds", [1, 2]),
     (TaskOptions, "retry_delay_seconds", np.array([1, 2])),
     (TaskOptions, "timeout_seconds", 1.5),
-    (TaskOptions, "cache_policy", object()),
-    (TaskOptions, "persist_result", True),
     (TaskOptions, "log_prints", True),
     (TaskOptions, "task_run_name", "load-{x}"),
     (TaskOptions, "on_failure", [print]),
@@ -41,7 +39,7 @@ def test_planned_option_is_refused_by_name(kind: type[Any], name: str, value: An
 @pytest.mark.parametrize(
     ("name", "value"),
     [("retries", 0), ("retries", None), ("log_prints", False), ("log_prints", None), ("timeout_seconds", None),
-     ("persist_result", False), ("on_failure", []), ("retry_delay_seconds", 0.0)],
+     ("on_failure", []), ("retry_delay_seconds", 0.0)],
 )  # fmt: skip
 def test_planned_option_with_the_meaning_of_its_default_is_taken(name: str, value: Any) -> None:
     """A value that asks for nothing new is not refused."""
@@ -50,8 +48,15 @@ def test_planned_option_with_the_meaning_of_its_default_is_taken(name: str, valu
 
 def test_options_that_work() -> None:
     """The built options are these, and no others."""
-    assert built_options(TaskOptions) == ["name", "description", "tags", "version", "batch_size", "nout"]
-    assert built_options(FlowOptions) == ["name", "description", "version", "validate_parameters", "cluster"]
+    assert built_options(TaskOptions) == [
+        "name", "description", "tags", "version", "batch_size", "nout", "cache_policy", "cache_key_fn",
+        "cache_expiration", "refresh_cache", "persist_result", "result_storage", "result_storage_key",
+        "result_serializer",
+    ]  # fmt: skip
+    assert built_options(FlowOptions) == [
+        "name", "description", "version", "validate_parameters", "cluster", "persist_result", "result_storage",
+        "result_serializer",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

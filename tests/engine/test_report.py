@@ -52,14 +52,14 @@ def test_a_report_is_the_same_after_its_way(report: Report) -> None:
 
 def test_only_plain_types_travel() -> None:
     """The wire form can be written by an encoder that knows nothing of ours (bytes aside)."""
-    step = StepReport(states=bytes([2, 3]), seconds=bytes(8), errors={1: b"e"})
+    step = StepReport(states=bytes([2, 3]), seconds=bytes(8), errors={1: b"e"}, keys=b"k")
     wire = Report(batch=1, count=2, started=0.5, seconds=1.0, steps=(step,), sizes=(10,), totals=(3,)).to_wire()
     assert json.loads(json.dumps(wire, default=lambda value: list(value))) == {
         "batch": 1,
         "count": 2,
         "started": 0.5,
         "seconds": 1.0,
-        "steps": [[[2, 3], [0] * 8, [[1, [101]]]]],
+        "steps": [[[2, 3], [0] * 8, [[1, [101]]], [107]]],
         "sizes": [10],
         "totals": [3],
         "values": [],

@@ -1,0 +1,126 @@
+"""Memories: what a step of a program must know to find its results in a store, and to keep new ones there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dataflow.functions import plain_function
+from dataflow.graph.nodes import TaskSpec
+from dataflow.persistence import FlowPersistence, Persistence, StoreAddress
+from dataflow_results.canonical import source_of
+from dataflow_results.key_plans import CallArguments, RunPlace, make_plan
+from dataflow_results.key_positions import position_keys
+from dataflow_results.keys import KeyPlan
+from dataflow_results.records import ResultReference
+from dataflow_results.task_identity import TaskIdentity
+
+__all__ = ["Memories", "Memory"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """How the results of one step are found and kept. The same for all elements; travels with the program."""
+
+    plan: KeyPlan | None
+    """What keys are made of; None: of the run, the node and the index of the element."""
+    defaults: Mapping[str, Any]
+    """Values of parameters that a call need not give; they count as if they were given."""
+    rest: str
+    """Name of the parameter that takes further positional arguments; empty if there is none."""
+    collection: str
+    """Group of results in the store: those of one task."""
+    task: str
+    flow: str
+    run_id: str
+    store: StoreAddress
+    serializer: Any = None
+    expires_after_seconds: float | None = None
+    refresh: bool = False
+    """Whether what is found is not taken, but replaced."""
+    template: str | None = None
+
+    def reference(self, slug: str, index: int, key: bytes) -> ResultReference:
+        """Where the result of one element lies.
+
+        Args:
+            slug: of its node.
+            index: of the element; 0 in a plain node.
+            key: as the report told it; empty if it follows from the place.
+        """
+        found = key or position_keys(self.run_id, slug, (index,))
+        return ResultReference(url=self.store.url, collection=self.collection, key=found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memories:
+    """Gives the tasks of one run their memories."""
+
+    persistence: FlowPersistence
+    flow: str
+    run_id: str
+    _known: dict[TaskSpec, Memory | None] = field(default_factory=dict)
+
+    def of(self, task: TaskSpec) -> Memory | None:
+        """The memory of a task; None if its results are not kept.
+
+        Raises:
+            KeyingError: its policy cannot be applied to it.
+        """
+        if task not in self._known:
+            asked = task.persistence
+            keeps = asked is not None and self.persistence.keeps(asked)
+            self._known[task] = self._make(task, asked) if keeps and asked is not None else None
+        return self._known[task]
+
+    def _make(self, task: TaskSpec, asked: Persistence) -> Memory:
+        parameters = asked.signature.parameters.values()
+        identity = _identity(task, asked)
+        return Memory(
+            plan=self._plan(identity, asked),
+            defaults={p.name: p.default for p in parameters if p.default is not p.empty},
+            rest=next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), ""),
+            collection=identity.collection,
+            task=task.name,
+            flow=self.flow,
+            run_id=self.run_id,
+            store=asked.storage or self.persistence.storage,
+            serializer=asked.serializer or self.persistence.serializer,
+            expires_after_seconds=asked.expires_after_seconds,
+            refresh=asked.refresh,
+            template=asked.template,
+        )
+
+    def _plan(self, identity: TaskIdentity, asked: Persistence) -> KeyPlan | None:
+        if asked.policy is None or not asked.policy.caches:
+            return None
+        place = RunPlace(run=self.run_id, flow_parameters=self.persistence.parameters or {})
+        return make_plan(identity, asked.policy, CallArguments(names=tuple(asked.signature.parameters)), place)
+
+
+def _module_of(function: Any) -> str:
+    """The module of a function; of what was run as a script or typed in a notebook the name of that file.
+
+    So a script and its import agree, and functions of one name in two notebooks are told apart.
+    """
+    module = str(getattr(function, "__module__", ""))
+    if module != "__main__":
+        return module
+    file = getattr(sys.modules["__main__"], "__file__", None) or os.environ.get("JPY_SESSION_NAME")
+    return Path(file).stem if file else module
+
+
+def _identity(task: TaskSpec, asked: Persistence) -> TaskIdentity:
+    function = plain_function(asked.function)
+    name = getattr(function, "__qualname__", task.name)
+    needs_source = asked.policy is not None and asked.policy.reads_source
+    return TaskIdentity(
+        name=task.name,
+        module_qualname=f"{_module_of(function)}.{name}",
+        version=asked.version,
+        source=source_of(asked.function) if needs_source else None,
+    )

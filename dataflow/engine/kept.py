@@ -1,0 +1,281 @@
+"""Steps that keep their results, on the worker: keys of elements, what the store has of them, what is written back."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from dataflow.compiler.memory import Memory
+from dataflow.compiler.program import Program, Step
+from dataflow.compiler.recipes import Batch
+from dataflow.engine.failures import Failure
+from dataflow_results.digests import DIGEST_BYTES
+from dataflow_results.errors import ReadingError, ResultsError
+from dataflow_results.key_positions import position_keys
+from dataflow_results.keys import KeyPlan, Keys, joined_keys
+from dataflow_results.preimages import OUTLINED_ROWS, pack_preimage
+from dataflow_results.records import Provenance
+from dataflow_results.store import open_store
+from dataflow_results.task_results import TaskResults
+
+__all__ = ["KeptStep", "Lookup", "kept_steps"]
+
+Array = np.ndarray[Any, Any]
+Rows = Sequence[Sequence[Any]]
+WRITER = f"{socket.gethostname()}:{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """What the store has of the elements of a chunk; offsets count from its start."""
+
+    values: list[Any]
+    """The value of each element that was found, None for the others."""
+    missing: Sequence[int]
+    """Offsets of the elements that must be run, in order."""
+    refused: Mapping[int, ResultsError] = field(default_factory=dict)
+    """Why elements cannot be looked up, by offset."""
+    repeats: Mapping[int, int] = field(default_factory=dict)
+    """Elements with the key of an earlier one: offset to the index in the batch of that one."""
+
+
+def kept_steps(program: Program, batch: Batch) -> dict[int, KeptStep]:
+    """The steps of a program that keep their results, by position."""
+    return {
+        position: KeptStep(program, step.memory, position, batch)
+        for position, step in enumerate(program.steps)
+        if step.memory is not None
+    }
+
+
+class KeptStep:
+    """One step that keeps its results, for the elements of one batch.
+
+    Args:
+        program: the program of the batch.
+        memory: how the step keeps its results.
+        position: of the step in the program.
+        batch: the batch.
+    """
+
+    def __init__(self, program: Program, memory: Memory, position: int, batch: Batch) -> None:
+        self._memory = memory
+        self._step: Step = program.steps[position]
+        self._first_column = len(program.constants) + program.broadcasts
+        self._batch = batch
+        self._slugs = [slugs[position] for slugs in batch.slugs]
+        self._together = len(self._slugs) == 1
+        """Whether all elements are those of one mapped node (or there is just one)."""
+        self._given: Mapping[str, Any] = {}
+        """The arguments that are the same for all elements of the batch."""
+        self._shared: Mapping[str, Any] | None = None
+        """The same, hashed."""
+        self.keys = np.zeros((batch.count, DIGEST_BYTES), np.uint8)
+        """The key of each element; zeros where it has none."""
+        self._is_keyed = np.zeros(batch.count, bool)
+        self._missed = np.zeros(0, np.int64)
+        """Elements that were not found."""
+        self._heads = np.zeros(0, np.uint64)
+        """The first bytes of their keys, which tell most of them apart."""
+        self._chunks: list[Keys] = []
+        """Keys of the chunks so far, with what they were made of."""
+        self._columns: list[Mapping[str, Sequence[Any]]] = []
+        """Arguments that differ by element, of the chunks so far."""
+
+    @property
+    def keys_to_tell(self) -> bytes:
+        """Keys of all elements, one after the other, unless they follow from the place."""
+        return b"" if self._memory.plan is None else self.keys.tobytes()
+
+    def look_up(self, frame: list[Any], rows: Rows, start: int, size: int) -> Lookup:
+        """Find the elements of a chunk in the store.
+
+        Args:
+            frame: the frame, with constants and broadcasts filled in.
+            rows: the values of the column slots, for the elements of the chunk.
+            start: index in the batch of its first element.
+            size: how many elements it has.
+        """
+        whole = range(size)
+        values: list[Any] = [None] * size
+        broken = self._broken(frame, rows, size)
+        if len(broken) == size:
+            return Lookup(values=values, missing=whole)  # the careful walk says what becomes of them
+        try:
+            keys = self._keys_of(frame, rows, start, size, broken)
+            taken = self._take(keys, start, values)
+        except ResultsError as error:
+            refused = {offset: error for offset in whole if offset not in broken}
+            return Lookup(values=values, missing=sorted(broken), refused=refused)
+        refused = {offset: error for offset, error in keys.errors.items() if offset not in broken}
+        repeats = self._repeats(keys, start, taken)
+        if not taken.any() and not refused and not repeats:
+            return Lookup(values=values, missing=whole)
+        for offset in (*refused, *repeats):
+            taken[offset] = True
+        return Lookup(values=values, missing=np.flatnonzero(~taken).tolist(), refused=refused, repeats=repeats)
+
+    def _broken(self, frame: list[Any], rows: Rows, size: int) -> set[int]:
+        """Elements with an input that failed; they have no key."""
+        broken: set[int] = set()
+        for slot in self._step.guards:
+            column = slot - self._first_column
+            if column < 0:
+                if type(frame[slot]) is Failure:
+                    return set(range(size))
+            elif Failure in set(map(type, rows[column])):
+                broken.update(offset for offset, value in enumerate(rows[column]) if type(value) is Failure)
+        return broken
+
+    # Keys
+
+    def _keys_of(self, frame: list[Any], rows: Rows, start: int, size: int, broken: set[int]) -> Keys:
+        plan = self._memory.plan
+        if plan is None:
+            found = Keys(digests=self._position_keys(start, size))
+        else:
+            columns = {
+                name: _without(rows[slot - self._first_column], broken)
+                for name, slot in self._step.labels
+                if slot >= self._first_column
+            }
+            if self._shared is None:
+                self._given = self._shared_arguments(frame)
+                self._shared = self._given if plan.needs_values else plan.encode_shared(self._given)
+            plan = replace(plan, arguments=(*columns, *self._given))
+            self._columns.append(columns)
+            indices = range(self._batch.first + start, self._batch.first + start + size)
+            if self._together:
+                found = replace(plan, node=self._slugs[0]).keys(columns, self._shared, size, indices)
+            else:
+                found = self._keys_one_by_one(plan, columns, start, size)
+            self._chunks.append(found)
+        if broken:
+            found = replace(found, absent=found.absent | broken)
+        return found
+
+    def _position_keys(self, start: int, size: int) -> bytes:
+        run_id, first = self._memory.run_id, self._batch.first + start
+        if self._together:
+            return position_keys(run_id, self._slugs[0], range(first, first + size))
+        return b"".join(position_keys(run_id, slug, range(1)) for slug in self._slugs[start : start + size])
+
+    def _shared_arguments(self, frame: list[Any]) -> Mapping[str, Any]:
+        """The arguments that are the same for all elements of the batch; defaults count as if they were given."""
+        given = {name: frame[slot] for name, slot in self._step.labels if slot < self._first_column}
+        named = {name for name, _ in self._step.labels}
+        return {**{name: value for name, value in self._memory.defaults.items() if name not in named}, **given}
+
+    def _keys_one_by_one(self, plan: KeyPlan, columns: Mapping[str, Sequence[Any]], start: int, size: int) -> Keys:
+        """Of elements that are nodes of their own, each with its slug."""
+        shared = self._shared or {}
+        if not plan.reads_place:
+            return plan.keys(columns, shared, size, (0,) * size)
+        each = [
+            replace(plan, node=slug).keys({name: [values[offset]] for name, values in columns.items()}, shared, 1, (0,))
+            for offset, slug in enumerate(self._slugs[start : start + size])
+        ]
+        return joined_keys(each)
+
+    # What the store has
+
+    def _take(self, keys: Keys, start: int, values: list[Any]) -> Array:
+        """Fill in the values that were found; gives which they are."""
+        size = len(keys)
+        digests = np.frombuffer(keys.digests, np.uint8).reshape(size, DIGEST_BYTES)
+        self.keys[start : start + size] = digests
+        keyed = np.ones(size, bool)
+        keyed[sorted(keys.absent)] = False
+        self._is_keyed[start : start + size] = keyed
+        taken = np.zeros(size, bool)
+        if self._memory.refresh or not keyed.any():
+            return taken
+        found = self._results().find(keys.digests, now=time.time())
+        stored = [int(offset) for offset in found.stored if keyed[offset]]
+        for offset, value in zip(stored, self._results().load(found, stored), strict=True):
+            if not isinstance(value, ReadingError):  # what cannot be read was reported by the store, and is run again
+                values[offset] = value
+                taken[offset] = True
+        return taken
+
+    def _repeats(self, keys: Keys, start: int, taken: Array) -> dict[int, int]:
+        """Elements that were not found and have the key of an earlier one that was not."""
+        offsets = np.flatnonzero(~taken & self._is_keyed[start : start + len(keys)])
+        heads = np.ascontiguousarray(self.keys[start + offsets, :8]).view(np.uint64).ravel()
+        self._heads = np.concatenate([self._heads, heads])
+        self._missed = np.concatenate([self._missed, start + offsets])
+        ordered = np.sort(self._heads)
+        if not (ordered[1:] == ordered[:-1]).any():
+            return {}
+        first: dict[bytes, int] = {}
+        for index in self._missed.tolist():
+            first.setdefault(self.keys[index].tobytes(), index)
+        whose = {offset: first[keys[offset]] for offset in offsets.tolist()}
+        return {offset: index for offset, index in whose.items() if index != start + offset}
+
+    def _results(self) -> TaskResults:
+        store = open_store(self._memory.store.url, self._memory.store.storage_options)
+        return store.task(self._memory.collection)
+
+    # What is written back
+
+    def keep(self, computed: Array, values: Sequence[Any], seconds: float) -> Iterator[tuple[int, ResultsError]]:
+        """Write results into the store, with one request for all that are small.
+
+        Args:
+            computed: indices in the batch of the elements that were run and have a value.
+            values: one for each element of the batch.
+            seconds: what computing them took.
+
+        Yields:
+            Elements whose result could not be kept, with the reason.
+        """
+        rows = computed[self._is_keyed[computed]]
+        if not len(rows):
+            return
+        memory = self._memory
+        now = time.time()
+        provenance = Provenance(
+            task=memory.task,
+            created_at=now,
+            expires_at=None if memory.expires_after_seconds is None else now + memory.expires_after_seconds,
+            node=self._slugs[0] if self._together else f"{self._slugs[0]} … {self._slugs[-1]}",
+            flow=memory.flow,
+            run_id=memory.run_id,
+            attempt_seconds=seconds,
+            writer=WRITER,
+            preimage=self._preimage(rows),
+        )
+        try:
+            saved = self._results().save(
+                self.keys[rows].tobytes(),
+                [values[row] for row in rows.tolist()],
+                provenance,
+                indices=rows + self._batch.first if self._together else rows,
+                serializer=memory.serializer,
+            )
+        except ResultsError as error:
+            yield from ((int(row), error) for row in rows)
+        else:
+            yield from ((int(rows[row]), error) for row, error in saved.errors.items())
+
+    def _preimage(self, rows: Array) -> bytes:
+        plan = self._memory.plan
+        if plan is None:
+            return b""  # keys that follow from the place need no explanation
+        columns = None
+        if len(rows) <= OUTLINED_ROWS:  # then a later miss can name the path inside of an argument
+            columns = {name: list(chain.from_iterable(c[name] for c in self._columns)) for name in self._columns[0]}
+        return pack_preimage(plan, joined_keys(self._chunks), rows.tolist(), columns=columns, shared=self._given)
+
+
+def _without(values: Sequence[Any], broken: set[int]) -> Sequence[Any]:
+    """A column with something that can be hashed in the places of failed inputs."""
+    return [None if offset in broken else value for offset, value in enumerate(values)] if broken else values

@@ -1,0 +1,303 @@
+"""Walking the elements of a program some of whose steps keep their results: look up in bulk, run the rest, keep it.
+
+A look-up serves many elements at once, so these programs are walked part by part over chunks of the batch, not element
+by element. A part is one step that keeps its results, or the steps between two of them; the usual walks run it, as a
+program of its own, for the elements that were not found. A chunk takes a small share of the time that the batch may
+take, so that a batch of slow elements can still give back its rest.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from dataflow.compiler.program import Program
+from dataflow.compiler.recipes import Batch
+from dataflow.engine.failures import Failure
+from dataflow.engine.generated import fast_walk
+from dataflow.engine.kept import KeptStep
+from dataflow.engine.walk import Ledger, failure_of, walk_carefully, walk_fast
+from dataflow.engine.walk_async import walk_async
+from dataflow.states import SUCCESSFUL, StateType
+
+__all__ = ["PersistedWalk", "first_chunk"]
+
+CACHED, COMPLETED, UPSTREAM_FAILED = (
+    int(StateType.CACHED), int(StateType.COMPLETED), int(StateType.UPSTREAM_FAILED),
+)  # fmt: skip
+CHUNK_SECONDS = 0.05
+"""How long a chunk should take; less, and look-ups are no longer in bulk; more, and a batch stops late."""
+GROWTH = 8
+"""A chunk has at most so many times as many elements as the one before it."""
+Clock = Callable[[], float]
+Control = Callable[[float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The walk that is under way, seen from another thread."""
+
+    stamps: Sequence[float]
+    steps: int
+    ends: Sequence[int]
+    """For each of its elements, how many elements of the batch will have ended if it is the last that is begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive steps that run together, as a program with the same frame."""
+
+    program: Program
+    first: int
+    is_kept: bool
+    walk: Callable[..., int] | None
+    """The fast walk of its program."""
+
+    @property
+    def positions(self) -> range:
+        """Positions of its steps in the whole program."""
+        return range(self.first, self.first + len(self.program.steps))
+
+
+class PersistedWalk:
+    """Walks one batch; afterwards its ledger says what became of the elements.
+
+    Args:
+        ledger: where to write down what became of the elements.
+        frame: the frame, with constants and broadcasts filled in.
+        columns: the values of the column slots.
+        kept: how each step that keeps its results does so, by position.
+        clock: gives seconds.
+        async_concurrency: how many elements of async tasks are under way at once.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        frame: list[Any],
+        columns: Sequence[Sequence[Any]],
+        kept: Mapping[int, KeptStep],
+        clock: Clock,
+        async_concurrency: int,
+    ) -> None:
+        self._ledger = ledger
+        self._frame = frame
+        self._columns = columns
+        self._kept = kept
+        self._clock = clock
+        self._async_concurrency = async_concurrency
+        program, count = ledger.program, ledger.count
+        self._first_column = len(program.constants) + program.broadcasts
+        self._parts = parts_of(program)
+        self._values: list[list[Any]] = [[None] * count for _ in program.steps]
+        self._states = np.full((len(program.steps), count), COMPLETED, np.uint8)
+        self._seconds = np.zeros((len(program.steps), count), np.float32)
+        self._errors: list[dict[int, bytes]] = [{} for _ in program.steps]
+        self._running: Running | None = None
+        self._chunk_end = 0
+
+    def progress(self) -> tuple[int, float] | None:
+        """How many elements will have ended if no further one is begun, and when something was last heard of one.
+
+        None while that is not certain: between two parts, a chunk may turn out to be found as a whole.
+        """
+        running = self._running
+        if running is None or not running.stamps:
+            return None
+        begun = (len(running.stamps) - 1) // running.steps
+        return int(running.ends[min(begun, len(running.ends) - 1)]), running.stamps[-1]
+
+    def run(self, control: Control, first_chunk: int) -> int:
+        """Run elements until all have ended or the control says stop; gives how many were run.
+
+        Args:
+            control: asked between elements and between chunks; a negative answer stops the walk.
+            first_chunk: how many elements to begin with; all of them if the batch may not give back its rest.
+        """
+        done, count = 0, self._ledger.count
+        size = max(first_chunk, self._async_concurrency if self._ledger.program.is_async else 1)
+        while done < count:
+            began = self._clock()
+            wanted = min(size, count - done)
+            ran = self._run_chunk(done, wanted, control)
+            done += ran
+            ended = self._clock()
+            if ran < wanted or control(ended) < 0:
+                break
+            size = _next_size(wanted, ended - began)
+        self._keep(done)
+        self._tell(done)
+        return done
+
+    def _run_chunk(self, start: int, size: int, control: Control) -> int:
+        """Take a chunk through all parts; gives how many of its elements were begun, all of which have ended."""
+        for part in self._parts:
+            self._chunk_end = start + size
+            rows = self._rows(part, start, size)
+            if part.is_kept:
+                size = self._run_kept(part, rows, start, size, control)
+            else:
+                size = self._run_rows(part, rows, start, range(size), control)
+            control = _never_stop  # the elements that were begun are ended
+        return size
+
+    def _rows(self, part: Part, start: int, size: int) -> list[Sequence[Any]]:
+        """What fills the column slots of a part: the columns of the batch, then what the steps before it gave."""
+        whole = start == 0 and size == self._ledger.count
+        sources = (*self._columns, *self._values[: part.first])
+        return [source if whole else source[start : start + size] for source in sources]
+
+    def _run_kept(self, part: Part, rows: list[Sequence[Any]], start: int, size: int, control: Control) -> int:
+        """Take what the store has, and run the others."""
+        position, step = part.first, self._kept[part.first]
+        found = step.look_up(self._frame, rows, start, size)
+        own = self._values[position]
+        own[start : start + size] = found.values
+        self._states[position, start : start + size] = CACHED
+        ran = self._run_rows(part, rows, start, found.missing, control)
+        size = size if ran == len(found.missing) else found.missing[ran]
+        for offset, error in found.refused.items():
+            self._fail(position, start + offset, failure_of(error))
+        for offset, first in found.repeats.items():
+            if offset < size:
+                self._repeat(position, start + offset, first)
+        return size
+
+    def _repeat(self, position: int, index: int, first: int) -> None:
+        """An element with the key of an earlier one of this batch: it gets what that one got."""
+        self._values[position][index] = self._values[position][first]
+        if self._states[position, first] not in SUCCESSFUL:
+            self._fail(position, index, self._values[position][first])
+
+    def _run_rows(
+        self, part: Part, rows: list[Sequence[Any]], start: int, offsets: Sequence[int], control: Control
+    ) -> int:
+        """Run the steps of a part for some elements of a chunk; gives how many of them were run."""
+        if not len(offsets):
+            return 0
+        ledger = Ledger(part.program, len(offsets), passing=self._ledger.passing)
+        ledger.walk = part.walk
+        at = np.asarray(offsets) + start
+        ends: Any = [self._chunk_end] if control is _never_stop else at + 1
+        self._running = Running(ledger.stamps, len(part.program.steps), ends)
+        ran = self._walk(ledger, self._taken(part, rows, offsets), len(offsets), control)
+        self._running = None
+        self._take_over(part, ledger, at[:ran])
+        return ran
+
+    def _take_over(self, part: Part, ledger: Ledger, at: np.ndarray[Any, Any]) -> None:
+        """Write down what a walk of some elements gave."""
+        for report, values, position in zip(ledger.report(len(at)), ledger.outputs, part.positions, strict=True):
+            self._seconds[position, at] = np.frombuffer(report.seconds, np.float32)
+            self._states[position, at] = np.frombuffer(report.all_states(len(at)), np.uint8)
+            self._errors[position].update({int(at[offset]): error for offset, error in report.errors.items()})
+            own = self._values[position]
+            if len(at) and at[-1] - at[0] + 1 == len(at):
+                own[at[0] : at[-1] + 1] = values
+            else:
+                for index, value in zip(at.tolist(), values, strict=True):
+                    own[index] = value
+
+    def _taken(self, part: Part, rows: list[Sequence[Any]], offsets: Sequence[int]) -> list[Sequence[Any]]:
+        """The columns that the steps of a part use, with just the elements that are to run; nothing for the others."""
+        slots = {slot for step in part.program.steps for slot in step.slots}
+        unused: Any = (None,) * len(offsets)
+        return [
+            unused
+            if self._first_column + column not in slots
+            else row[: len(offsets)]
+            if isinstance(offsets, range)
+            else [row[offset] for offset in offsets]
+            for column, row in enumerate(rows)
+        ]
+
+    def _walk(self, ledger: Ledger, columns: list[Sequence[Any]], count: int, control: Control) -> int:
+        program = ledger.program
+        frame = [*self._frame[: self._first_column], *[None] * (program.columns + len(program.steps))]
+        rows: Any = zip(*columns, strict=True) if columns else repeat((), count)
+        if program.is_async:
+            return walk_async(ledger, frame, rows, self._clock, float("inf"), self._async_concurrency)
+        if Failure in set(map(type, frame)) or any(Failure in set(map(type, column)) for column in columns):
+            return walk_carefully(ledger, frame, rows, self._clock, control)
+        return walk_fast(ledger, frame, columns, rows, self._clock, control)
+
+    # The end of the batch
+
+    def _keep(self, done: int) -> None:
+        """Write what was computed into the store; an element whose result cannot be kept has failed."""
+        for position, step in self._kept.items():
+            computed = np.flatnonzero(self._states[position, :done] == COMPLETED)
+            for index, error in step.keep(computed, self._values[position], float(self._seconds[position].sum())):
+                self._fail(position, index, failure_of(error))
+                self._fail_dependants(position, index)
+
+    def _fail(self, position: int, index: int, failure: Failure) -> None:
+        self._values[position][index] = failure
+        self._states[position, index] = failure.state
+        self._errors[position][index] = failure.error
+
+    def _fail_dependants(self, position: int, index: int) -> None:
+        """Steps that have used a result which turned out not to be one did not complete either."""
+        first_step = self._first_column + self._ledger.program.columns
+        doomed = {first_step + position}
+        for later in range(position + 1, len(self._states)):
+            if not doomed.isdisjoint(self._ledger.program.steps[later].guards):
+                doomed.add(first_step + later)
+                self._fail(later, index, Failure(UPSTREAM_FAILED, self._errors[position][index]))
+
+    def _tell(self, done: int) -> None:
+        """Hand everything over to the ledger of the batch."""
+        self._ledger.seconds = self._seconds[:, :done].T
+        for position, states in enumerate(self._states):
+            self._ledger.set_states(position, bytearray(states.tobytes()), self._errors[position])
+        for position, step in self._kept.items():
+            self._ledger.keys[position] = step.keys_to_tell
+        for output, position in enumerate(self._ledger.program.outputs):
+            self._ledger.outputs[output][:] = self._values[position][:done]
+
+
+def parts_of(program: Program) -> list[Part]:
+    """A program cut before and after each step that keeps its results."""
+    cuts = {0, len(program.steps)}
+    for position, step in enumerate(program.steps):
+        if step.memory is not None:
+            cuts |= {position, position + 1}
+    borders = sorted(cuts)
+    return [_part(program, first, last) for first, last in itertools.pairwise(borders)]
+
+
+def _part(program: Program, first: int, last: int) -> Part:
+    steps = program.steps[first:last]
+    alone = replace(
+        program,
+        name="+".join(step.name for step in steps),
+        columns=program.columns + first,  # what the steps before gave stands where it would stand in the whole frame
+        steps=steps,
+        outputs=tuple(range(len(steps))),
+        measures=(),
+    )
+    return Part(alone, first, steps[0].memory is not None, None if program.is_async else fast_walk(alone))
+
+
+def first_chunk(batch: Batch) -> int:
+    """How many elements of a batch to begin with: all if it may not stop, one if nobody knows how long they take."""
+    if batch.budget_seconds is None:
+        return batch.count
+    if not batch.seconds_per_element:
+        return 1
+    return max(1, min(batch.count, int(CHUNK_SECONDS / batch.seconds_per_element)))
+
+
+def _next_size(size: int, seconds: float) -> int:
+    """Size of the chunk after one that took so long."""
+    fitting = GROWTH * size if seconds <= 0 else int(size * CHUNK_SECONDS / seconds)
+    return max(1, min(fitting, GROWTH * size))
+
+
+def _never_stop(now: float) -> float:
+    return float("inf")
