@@ -90,7 +90,12 @@ class Run:
     # Sending
 
     def announce(self, node: Node) -> None:
-        """A node was added; it is sent when something of the run is asked for, or shortly after."""
+        """A node was added; it is sent when something of the run is asked for, or shortly after.
+
+        Raises:
+            ResultsError: its results are to be kept, and could not be.
+        """
+        self._memories.check(node)
         now = time.monotonic()
         with self._pending_lock:
             if not self._pending:

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.functions import plain_function
-from dataflow.graph.nodes import TaskSpec
+from dataflow.graph.nodes import Elements, Items, Node, Rows, TaskSpec
 from dataflow.persistence import FlowPersistence, Persistence, StoreAddress
 from dataflow_results.canonical import source_of
+from dataflow_results.errors import TemplateError
 from dataflow_results.key_plans import CallArguments, RunPlace, make_plan
 from dataflow_results.key_positions import position_keys
 from dataflow_results.keys import KeyPlan
+from dataflow_results.policies import DEFAULT, CachePolicy
 from dataflow_results.records import ResultReference
 from dataflow_results.task_identity import TaskIdentity
+from dataflow_results.templates import Template, serializer_for
 
 __all__ = ["Memories", "Memory"]
 
@@ -42,7 +45,8 @@ class Memory:
     expires_after_seconds: float | None = None
     refresh: bool = False
     """Whether what is found is not taken, but replaced."""
-    template: str | None = None
+    template: Template | None = None
+    """File name of each result; None: packs."""
 
     def reference(self, slug: str, index: int, key: bytes) -> ResultReference:
         """Where the result of one element lies.
@@ -89,17 +93,59 @@ class Memories:
             flow=self.flow,
             run_id=self.run_id,
             store=asked.storage or self.persistence.storage,
-            serializer=asked.serializer or self.persistence.serializer,
+            serializer=asked.serializer or self.persistence.serializer or _by_ending(asked.template),
             expires_after_seconds=asked.expires_after_seconds,
             refresh=asked.refresh,
-            template=asked.template,
+            template=None if asked.template is None else Template(asked.template),
         )
 
+    def check(self, node: Node) -> None:
+        """Refuse a node whose results could not be kept, before anything runs.
+
+        Raises:
+            KeyingError: the cache policy cannot be applied to its task.
+            TemplateError: two of its elements would get one file.
+        """
+        memory = self.of(node.task)
+        if memory is not None and memory.template is not None and node.space is not None:
+            _check_files(node, memory.template)
+
     def _plan(self, identity: TaskIdentity, asked: Persistence) -> KeyPlan | None:
-        if asked.policy is None or not asked.policy.caches:
+        policy = _policy(asked)
+        if policy is None or not policy.caches:
             return None
         place = RunPlace(run=self.run_id, flow_parameters=self.persistence.parameters or {})
-        return make_plan(identity, asked.policy, CallArguments(names=tuple(asked.signature.parameters)), place)
+        return make_plan(identity, policy, CallArguments(names=tuple(asked.signature.parameters)), place)
+
+
+def _policy(asked: Persistence) -> CachePolicy | None:
+    """A file is an answer only as long as the inputs and the function are those it was made with."""
+    return DEFAULT if asked.policy is None and asked.template is not None else asked.policy
+
+
+def _by_ending(template: str | None) -> str | None:
+    return None if template is None else serializer_for(template)
+
+
+def _check_files(node: Node, template: Template) -> None:
+    """Whether the elements of a map get files of their own."""
+    iterated = {name: given for name, given in node.labelled_arguments() if isinstance(given, Items | Rows | Elements)}
+    answer = template.tells_apart(frozenset(iterated))
+    literal = {name: given.source for name, given in iterated.items() if isinstance(given, Items) and given.length}
+    if answer is None and len(literal) == 1 and template.arguments & iterated.keys() == literal.keys():
+        (values,) = literal.values()
+        answer = len(set(map(str, values))) == len(values)  # type: ignore[arg-type]
+    if answer is False:
+        raise TemplateError(
+            f"result_storage_key {template.text!r} gives two elements one file",
+            where=f"{node.slug}.map(...)",
+            fix=f"put {{index}} into it: {_with_index(template.text)!r}",
+        )
+
+
+def _with_index(text: str) -> str:
+    head, dot, ending = text.rpartition(".")
+    return f"{head}-{{index}}.{ending}" if dot else f"{text}-{{index}}"
 
 
 def _module_of(function: Any) -> str:
@@ -117,7 +163,8 @@ def _module_of(function: Any) -> str:
 def _identity(task: TaskSpec, asked: Persistence) -> TaskIdentity:
     function = plain_function(asked.function)
     name = getattr(function, "__qualname__", task.name)
-    needs_source = asked.policy is not None and asked.policy.reads_source
+    policy = _policy(asked)
+    needs_source = policy is not None and policy.reads_source
     return TaskIdentity(
         name=task.name,
         module_qualname=f"{_module_of(function)}.{name}",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -17,13 +18,14 @@ from dataflow.compiler.program import Program, Step
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
 from dataflow_results.digests import DIGEST_BYTES
-from dataflow_results.errors import ReadingError, ResultsError
+from dataflow_results.errors import ReadingError, ResultsError, TemplateError
 from dataflow_results.key_positions import position_keys
 from dataflow_results.keys import KeyPlan, Keys, joined_keys
 from dataflow_results.preimages import OUTLINED_ROWS, pack_preimage
 from dataflow_results.records import Provenance
 from dataflow_results.store import open_store
 from dataflow_results.task_results import TaskResults
+from dataflow_results.templates import Place
 
 __all__ = ["KeptStep", "Lookup", "kept_steps"]
 
@@ -253,6 +255,9 @@ class KeptStep:
             writer=WRITER,
             preimage=self._preimage(rows),
         )
+        targets, nameless = self._targets(rows)
+        yield from nameless.items()
+        rows = np.array([row for row in rows.tolist() if row not in nameless], np.int64) if nameless else rows
         try:
             saved = self._results().save(
                 self.keys[rows].tobytes(),
@@ -260,11 +265,42 @@ class KeptStep:
                 provenance,
                 indices=rows + self._batch.first if self._together else rows,
                 serializer=memory.serializer,
+                targets=targets,
             )
         except ResultsError as error:
             yield from ((int(row), error) for row in rows)
         else:
             yield from ((int(rows[row]), error) for row, error in saved.errors.items())
+
+    def _targets(self, rows: Array) -> tuple[list[str] | None, dict[int, ResultsError]]:
+        """The file of each element, if they get files of their own, and the elements that can have none."""
+        template, memory = self._memory.template, self._memory
+        if template is None:
+            return None, {}
+        found: dict[str, int] = {}
+        errors: dict[int, ResultsError] = {}
+        now = datetime.now().astimezone()
+        arguments = self._arguments()
+        for row in rows.tolist():
+            slug = self._slugs[0] if self._together else self._slugs[row]
+            place = Place(task_name=memory.task, flow_name=memory.flow, run_id=memory.run_id, node=slug, date=now)
+            try:
+                name = template.name(place, row + self._batch.first if self._together else 0, arguments(row))
+            except ResultsError as error:
+                errors[row] = error
+                continue
+            other = found.setdefault(name, row)
+            if other != row:
+                errors[row] = _same_file(template.text, slug, other, row)
+        return list(found), errors
+
+    def _arguments(self) -> Callable[[int], Mapping[str, Any]]:
+        """Gives the arguments of an element by name."""
+        columns = self._joined_columns()
+        return lambda row: {**self._given, **{name: values[row] for name, values in columns.items()}}
+
+    def _joined_columns(self) -> dict[str, list[Any]]:
+        return {name: list(chain.from_iterable(chunk[name] for chunk in self._columns)) for name in self._columns[0]}
 
     def _preimage(self, rows: Array) -> bytes:
         plan = self._memory.plan
@@ -272,8 +308,16 @@ class KeptStep:
             return b""  # keys that follow from the place need no explanation
         columns = None
         if len(rows) <= OUTLINED_ROWS:  # then a later miss can name the path inside of an argument
-            columns = {name: list(chain.from_iterable(c[name] for c in self._columns)) for name in self._columns[0]}
+            columns = self._joined_columns()
         return pack_preimage(plan, joined_keys(self._chunks), rows.tolist(), columns=columns, shared=self._given)
+
+
+def _same_file(template: str, slug: str, one: int, other: int) -> TemplateError:
+    return TemplateError(
+        f"result_storage_key {template!r} gives the elements {one} and {other} of a batch one file",
+        where=slug,
+        fix="put {index} into it",
+    )
 
 
 def _without(values: Sequence[Any], broken: set[int]) -> Sequence[Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from dataflow_results.records import ResultReference
     from dataflow_results.store import ResultStore
+
+Key = TypeVar("Key", bound=str | bytes)
 
 __all__ = ["AsyncResultStore"]
 
@@ -34,7 +36,7 @@ class AsyncResultStore:
         """See `ResultStore.put`."""
         return await asyncio.to_thread(self._store.put, key, value)
 
-    async def put_many(self, values: Mapping[str | bytes, Any]) -> dict[str | bytes, ResultReference]:
+    async def put_many(self, values: Mapping[Key, Any]) -> dict[Key, ResultReference]:
         """See `ResultStore.put_many`."""
         return await asyncio.to_thread(self._store.put_many, values)
 
@@ -42,7 +44,7 @@ class AsyncResultStore:
         """See `ResultStore.get`."""
         return await asyncio.to_thread(self._store.get, key, *default)
 
-    async def get_many(self, keys: Sequence[str | bytes]) -> dict[str | bytes, Any]:
+    async def get_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
         """See `ResultStore.get_many`."""
         return await asyncio.to_thread(self._store.get_many, keys)
 

@@ -133,7 +133,7 @@ def _dump_group(
 
 
 def _dump_refused(rows: DumpedRows, values: Sequence[Any], usual: AnySerializer, outside: Outside) -> None:
-    """Give values that the serializer for their type refused to the usual one, which takes more: nobody named another."""
+    """Give values that the serializer for their type refused to the usual one, which takes more."""
     if usual.name not in rows.serializers:
         rows.serializers.append(usual.name)
     number = rows.serializers.index(usual.name)

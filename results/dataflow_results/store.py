@@ -7,7 +7,7 @@ import platform
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from dataflow_results.aio import AsyncResultStore
 from dataflow_results.digests import DIGEST_BYTES, digest
@@ -33,6 +33,7 @@ USER_COLLECTION: Final = "values"
 """Where `ResultStore.put` puts values."""
 COLLECTION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _RAISE: Final = object()
+Key = TypeVar("Key", bound=str | bytes)
 
 
 class Location(Protocol):
@@ -219,7 +220,7 @@ class ResultStore:
 
     # many values -----------------------------------------------------------------------------------------------------
 
-    def put_many(self, values: Mapping[str | bytes, Any]) -> dict[str | bytes, ResultReference]:
+    def put_many(self, values: Mapping[Key, Any]) -> dict[Key, ResultReference]:
         """Store many values with one write.
 
         Raises:
@@ -236,7 +237,7 @@ class ResultStore:
             for key, found in zip(values, digests, strict=True)
         }
 
-    def get_many(self, keys: Sequence[str | bytes]) -> dict[str | bytes, Any]:
+    def get_many(self, keys: Sequence[Key]) -> dict[Key, Any]:
         """The values under many keys; keys that nothing can be given for are left out.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,15 +76,17 @@ class Step:
 Recipe = tuple[Step, ...]
 
 
-def build(recipe: Recipe, batch_size: int | None = None) -> Graph:
-    """Make the graph of a recipe; node k is the call of step k.
+def build(
+    recipe: Recipe, batch_size: int | None = None, more: Callable[[str], Mapping[str, Any]] = lambda name: {}
+) -> Graph:
+    """Make the graph of a recipe; node k is the call of step k. ``more`` gives options of a task by its name.
 
     Raises:
         UsageError: the builder refuses a call.
     """
     graph = Graph("generated")
     builder = Builder(graph)
-    tasks = specs(batch_size)
+    tasks = specs(batch_size, more)
     nodes: list[Node] = []
     for step in recipe:
         nodes.append(_call(builder, tasks, step, nodes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dataflow.graph.nodes import TaskSpec
@@ -73,15 +73,18 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def specs(batch_size: int | None) -> dict[str, TaskSpec]:
-    """Every function as a task with this batch size."""
+def specs(batch_size: int | None, more: Callable[[str], Mapping[str, Any]] = lambda name: {}) -> dict[str, TaskSpec]:
+    """Every function as a task with this batch size; ``more`` gives further options by name."""
     return {
         name: TaskSpec(
-            name=name,
-            function=function,
-            parameters=tuple(inspect.signature(function).parameters),
-            is_async=inspect.iscoroutinefunction(function),
-            batch_size=batch_size,
+            **{
+                "name": name,
+                "function": function,
+                "parameters": tuple(inspect.signature(function).parameters),
+                "is_async": inspect.iscoroutinefunction(function),
+                "batch_size": batch_size,
+                **more(name),
+            }
         )
         for name, function in FUNCTIONS.items()
     }

@@ -202,7 +202,7 @@ def take_attrs(value: Any, _walk: Walk) -> Parts:
 
 def take_model(value: Any, _walk: Walk) -> Parts:
     """A pydantic model: fields, extra and private attributes; which of them were set does not matter."""
-    names = list(type(value).__pydantic_fields__)
+    names = list(type(value).model_fields)
     more = {**(value.__pydantic_extra__ or {}), **(value.__pydantic_private__ or {})}
     return Parts(
         class_label(type(value)), {**_declared(value, names), **{f".{name}": held for name, held in more.items()}}
@@ -275,7 +275,7 @@ FAMILIES: tuple[tuple[Callable[[type], bool], Handler], ...] = (
     (_is_secret, take_secret),
     (_is_url, _take_text),
     (lambda cls: issubclass(cls, enum.Enum), take_enum),
-    (lambda cls: hasattr(cls, "__pydantic_fields__") and hasattr(cls, "__pydantic_extra__"), take_model),
+    (lambda cls: hasattr(cls, "__pydantic_private__") and hasattr(cls, "model_fields"), take_model),
     (lambda cls: hasattr(cls, "__attrs_attrs__"), take_attrs),
     (dataclasses.is_dataclass, take_dataclass),
     (lambda cls: hasattr(cls, "__struct_fields__"), take_struct),

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-from fsspec import register_implementation  # type: ignore[import-untyped]
-from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
+from fsspec import register_implementation
+from fsspec.implementations.memory import MemoryFileSystem
 
 __all__ = ["FaultyFileSystem", "RawFault", "RawScript"]
 

@@ -196,7 +196,7 @@ class StoreTests:
         assert files.bytes_read < 100_000
 
     def test_look_up_costs_few_requests(self, place: Any) -> None:
-        """A batch that was stored by others is found with one listing, one read for each pack, and one for the layout."""
+        """What others stored is found with one listing, one read for each pack, and one for the layout."""
         store = ResultStore(place)
         for start in range(0, 500, 100):
             store.task("t").save(keys_of(*range(start, start + 100)), list(range(start, start + 100)), provenance())
@@ -354,7 +354,7 @@ class StoreTests:
         store = ResultStore(place)
         store.put("a", {"from": "here"})
         sent, environment = self.for_another_process(place)
-        given = subprocess.run(
+        given = subprocess.run(  # noqa: S603 - our own interpreter
             [sys.executable, "-c", OTHER_PROCESS],
             input=pickle.dumps(sent),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
@@ -369,13 +369,8 @@ class StoreTests:
 
     def test_against_a_dict(self, place: Any) -> None:
         """Whatever is done in whatever order, by whichever of two open stores, a dict says what must come out."""
-        hypothesis = importlib.import_module("hypothesis")  # here: only this test needs it
-        stateful = importlib.import_module("hypothesis.stateful")
-        machine = _machine(place)
-        settings = hypothesis.settings(
-            max_examples=self.examples, stateful_step_count=self.steps, deadline=None, database=None
-        )
-        stateful.run_state_machine_as_test(machine, settings=settings)
+        model = importlib.import_module("dataflow_results.testing.model")  # here: only this test needs hypothesis
+        model.compare_with_dict(place, examples=self.examples, steps=self.steps)
 
 
 OTHER_PROCESS = """
@@ -389,51 +384,3 @@ def _flipped(data: bytes, position: int) -> bytes:
     changed = bytearray(data)
     changed[position] ^= 1
     return bytes(changed)
-
-
-def _machine(place: Any) -> Any:
-    """A state machine of hypothesis: two open stores and the dict they must agree with."""
-    stateful = importlib.import_module("hypothesis.stateful")
-    strategies = importlib.import_module("hypothesis.strategies")
-    names = strategies.sampled_from("abcde")
-    values = strategies.one_of(
-        strategies.none(), strategies.integers(), strategies.text(), strategies.binary(max_size=300)
-    )
-    which = strategies.integers(0, 1)
-
-    class AgainstDict(stateful.RuleBasedStateMachine):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.stores = [ResultStore(place, inline_bytes=100), ResultStore(place, inline_bytes=100)]
-            files = self.stores[0].files
-            files.remove([entry.name for entry in files.list()])
-            self.model: dict[str, Any] = {}
-
-        @stateful.rule(at=which, items=strategies.dictionaries(names, values, min_size=1))  # type: ignore[misc]
-        def put(self, at: int, items: dict[str, Any]) -> None:
-            self.stores[1 - at].exists("a")  # the clock of a writer that has looked is never behind
-            self.stores[at].exists("a")
-            self.stores[at].put_many(items)
-            self.model |= items
-
-        @stateful.rule(at=which, name=names)  # type: ignore[misc]
-        def delete(self, at: int, name: str) -> None:
-            self.stores[at].delete(name)
-            self.model.pop(name, None)
-
-        @stateful.rule(at=which)  # type: ignore[misc]
-        def open_again(self, at: int) -> None:
-            self.stores[at] = ResultStore(place, inline_bytes=100)
-
-        @stateful.rule(at=which)  # type: ignore[misc]
-        def merge(self, at: int) -> None:
-            for number in range(MANY_PACKS + 1):
-                self.stores[at].put(f"filler{number}", number)
-
-        @stateful.invariant()  # type: ignore[misc]
-        def agrees(self) -> None:
-            for store in self.stores:
-                assert store.get_many(list("abcde")) == self.model
-                assert [name for name in store.list() if len(name) == 1] == sorted(self.model)
-
-    return AgainstDict

@@ -129,6 +129,11 @@ REACHED: dict[str, tuple[str, str, set[str]]] = {
         "def a(x): return 2\nTABLE = {'a': a}\ndef f(x): return TABLE[x](x)",
         {"steps.a"},
     ),
+    "which function stands where": (
+        "def a(): pass\ndef b(): pass\nTABLE = [a, b, a]\ndef f(x): return TABLE[x]",
+        "def a(): pass\ndef b(): pass\nTABLE = [a, b, b]\ndef f(x): return TABLE[x]",
+        {"steps.TABLE (value)"},
+    ),
     "a default": ("def f(x=1): return x", "def f(x=2): return x", {"steps.f", "steps.f default x (value)"}),
     "a closure": (
         "def make(n):\n    def g(x): return x + n\n    return g\nf = make(1)",

@@ -273,6 +273,19 @@ def test_cycles_end() -> None:
     assert len({encode(one), encode(deeper), encode([1, [1]])}) == 3
 
 
+def test_what_is_shared_inside_a_cycle_is_told_by_its_place() -> None:
+    """A part of a cycle that occurs at two depths has the form of two equal parts."""
+    shared: list[Any] = []
+    one = [shared, [shared]]
+    shared.append(one)
+    first: list[Any] = []
+    second: list[Any] = []
+    other = [first, [second]]
+    first.append(other)
+    second.append(other)
+    assert encode(one) == encode(other)
+
+
 def test_a_cycle_through_an_object_ends() -> None:
     """An object that holds itself through a dict has a form."""
     config = Config("a")

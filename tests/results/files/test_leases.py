@@ -51,7 +51,7 @@ def claims_on(files, clock: Clock) -> Claims:
 
 
 def test_the_first_computes_and_the_second_waits(place: Place, clock: Clock) -> None:
-    """The second gets only what the first did not claim, and learns who has the rest until when; then it is its turn."""
+    """The second gets only what the first did not claim, and learns who has the rest; then it is its turn."""
     files = open_files(place.url, place.storage_options)
     first = claims_on(files, clock).take([A, B], "run 1")
     second = claims_on(files, clock).take([B, C], "run 2")

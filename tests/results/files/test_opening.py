@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -44,7 +45,9 @@ def test_durable_files_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """With durable=True file and folders reach the disk before a write ends; without, none is waited for."""
     synced: list[str] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd))[1])
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())), real(fd))[1]
+    )
     open_files(tmp_path / "fast").write("a/b", [b"x"])
     assert synced == []
     root = tmp_path / "safe"
@@ -70,11 +73,10 @@ def test_wrong_urls(url: str, problem: str, fix: str) -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without s3fs, the error says which extra brings it."""
-    import fsspec.registry
-
+    registry = importlib.import_module("fsspec.registry")
     monkeypatch.setitem(sys.modules, "s3fs", None)
     for name in ("s3", "s3a"):
-        monkeypatch.delitem(fsspec.registry._registry, name, raising=False)
+        monkeypatch.delitem(registry._registry, name, raising=False)
     with pytest.raises(StoreUrlError, match="not installed") as raised:
         open_files("s3://missing-package")
     assert raised.value.fix == "pip install 'dask-dataflow[s3]'"
