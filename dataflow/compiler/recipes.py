@@ -103,6 +103,8 @@ class Batch:
     """How long an element took so far; None if that is not known yet."""
     first: int = 0
     """Index of its first element in the index space of its nodes."""
+    mapped: bool = False
+    """Whether its elements are those of a mapped stage."""
     slugs: tuple[tuple[str, ...], ...] = ()
     """Slugs of the nodes of the steps, for programs that keep results: one row for all elements of a mapped stage, one
     per element where each is a stage of its own."""

@@ -87,6 +87,7 @@ class Assembler:
             budget_seconds=record.budget_seconds,
             seconds_per_element=record.lane.pace.seconds_per_element,
             first=record.spans[0].start if record.spans else 0,
+            mapped=bool(record.spans) and not record.spans[0].stage.plain,
             slugs=_slugs(record) if record.lane.program.is_kept else (),
         )
         return Assembled(record=record, batch=batch, keys=tuple(keys.positions))

@@ -23,6 +23,8 @@ FIRST_ITEMS = 1024
 """Items of a generator that are taken first, per worker thread."""
 LEAST_PATIENCE_SECONDS = 0.15
 """A batch is not asked for its rest earlier than this."""
+LOOK_AGAIN_SECONDS = 0.5
+"""How long elements wait before it is looked again whether somebody else has stored their results."""
 MOST_LOSSES = 3
 PIECES_OF_A_LOST_BATCH = 8
 
@@ -48,6 +50,8 @@ class Dispatcher:
         """The same, by the number of the batch that counts."""
         self.pulling: list[StageRecord] = []
         """Stages that iterate over a generator which has more."""
+        self.postponed: list[tuple[Lane, Span, float | None]] = []
+        """Elements that wait for somebody else's result, and when to look again (None until the time is known)."""
         self._run_id = run_id
         self._batch_seconds = batch_seconds
         self._async_concurrency = async_concurrency
@@ -115,8 +119,26 @@ class Dispatcher:
         ]
         batch.lane.again.extend(((piece,), batch.losses + 1) for piece in pieces)
 
+    def postpone(self, lane: Lane, span: Span) -> None:
+        """Elements whose results somebody else is computing: they hold no thread, and are looked for again later."""
+        self.postponed.append((lane, span, None))
+
+    def wake(self, now: float) -> None:
+        """Make ready what was postponed long enough ago."""
+        waiting, self.postponed = self.postponed, []
+        for lane, span, due in waiting:
+            if due is not None and due <= now:
+                lane.push_back(span)
+            else:
+                self.postponed.append((lane, span, now + LOOK_AGAIN_SECONDS if due is None else due))
+
     @property
     def wants_timer(self) -> bool:
+        """Whether something must be looked at again soon: postponed elements, or long batches beside idle threads."""
+        return bool(self.postponed) or self._has_idle_threads
+
+    @property
+    def _has_idle_threads(self) -> bool:
         """Whether threads are idle while batches run, so that one that takes long should give its rest back."""
         return 0 < len(self.in_flight) < self.threads and not any(lane.ready for lane in self._lanes.values())
 
@@ -129,7 +151,7 @@ class Dispatcher:
             patience = max(LEAST_PATIENCE_SECONDS, 2 * batch.expected_seconds)
             if batch.count > 1 and batch.budget_seconds is not None and now - batch.seen_at > patience:
                 found.append(batch)
-        return tuple(found) if self.wants_timer else ()
+        return tuple(found) if self._has_idle_threads else ()
 
     def cut_short(self, number: int, limit: int) -> None:
         """A batch will end after ``limit`` elements; the others are ready again."""

@@ -113,19 +113,26 @@ class Driver:
     def _pump_until(self, ended: Callable[[], bool]) -> bool:
         with self._pumping:
             while not ended():
-                if not self._round(block_seconds=0.0):
+                if self._round(block_seconds=0.0):
+                    continue
+                if not self.machine.dispatcher.postponed:
                     return ended()
+                time.sleep(TIMER_SECONDS)
+                self.post(TimerFired(time.monotonic()))
         return True
 
     def _drive(self) -> None:
-        tended = time.monotonic()
+        tended = told = time.monotonic()
         try:
             while not self._closing:
-                if not self._round(block_seconds=self._patience()) and self.machine.dispatcher.wants_timer:
-                    self.post(TimerFired(time.monotonic()))
-                if time.monotonic() - tended > TEND_SECONDS:
+                is_idle = not self._round(block_seconds=self._patience())
+                now = time.monotonic()
+                if self.machine.dispatcher.wants_timer and (is_idle or now - told > TEND_SECONDS):
+                    self.post(TimerFired(now))
+                    told = now
+                if now - tended > TEND_SECONDS:
                     self.shell.tend()
-                    tended = time.monotonic()
+                    tended = now
         except Exception as error:
             logger.debug("the driver of a run ended", exc_info=True)
             with self.changed:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
@@ -18,12 +21,14 @@ from dataflow.compiler.program import Program, Step
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
 from dataflow_results.digests import DIGEST_BYTES
-from dataflow_results.errors import ReadingError, ResultsError, TemplateError
+from dataflow_results.errors import LeaseLost, ReadingError, ResultsError, TemplateError
 from dataflow_results.key_positions import position_keys
 from dataflow_results.keys import KeyPlan, Keys, joined_keys
+from dataflow_results.leases import Claim, Claims
 from dataflow_results.preimages import OUTLINED_ROWS, pack_preimage
+from dataflow_results.problems import ResultsWarning
 from dataflow_results.records import Provenance
-from dataflow_results.store import open_store
+from dataflow_results.store import ResultStore, open_store
 from dataflow_results.task_results import TaskResults
 from dataflow_results.templates import Place
 
@@ -46,6 +51,8 @@ class Lookup:
     """Why elements cannot be looked up, by offset."""
     repeats: Mapping[int, int] = field(default_factory=dict)
     """Elements with the key of an earlier one: offset to the index in the batch of that one."""
+    waiting: AbstractSet[int] = frozenset()
+    """Elements whose result somebody else is computing now."""
 
 
 def kept_steps(program: Program, batch: Batch) -> dict[int, KeptStep]:
@@ -55,6 +62,20 @@ def kept_steps(program: Program, batch: Batch) -> dict[int, KeptStep]:
         for position, step in enumerate(program.steps)
         if step.memory is not None
     }
+
+
+@functools.cache
+def claims_on(store: ResultStore, collection: str) -> Claims | None:
+    """The claims on the keys of a collection; None if the store cannot have any, of which it warns."""
+    files = store.files
+    if files.creates_safely():
+        return Claims(files, collection)
+    warnings.warn(
+        f"{files.url} ignores conditional writes, so two runs that want one result at one time both compute it",
+        ResultsWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 class KeptStep:
@@ -81,6 +102,12 @@ class KeptStep:
         """The same, hashed."""
         self.keys = np.zeros((batch.count, DIGEST_BYTES), np.uint8)
         """The key of each element; zeros where it has none."""
+        plan = memory.plan
+        isolation = None if plan is None else plan.policy.isolation
+        self._claims_keys = plan is not None and (
+            isolation == "SERIALIZABLE" or (isolation is None and not batch.mapped)
+        )
+        self._claims: list[Claim] = []
         self._is_keyed = np.zeros(batch.count, bool)
         self._missed = np.zeros(0, np.int64)
         """Elements that were not found."""
@@ -113,16 +140,17 @@ class KeptStep:
         try:
             keys = self._keys_of(frame, rows, start, size, broken)
             taken = self._take(keys, start, values)
+            repeats = self._repeats(keys, start, taken)
+            waiting = self._claim(keys, start, taken, repeats, values)
         except ResultsError as error:
             refused = {offset: error for offset in whole if offset not in broken}
             return Lookup(values=values, missing=sorted(broken), refused=refused)
         refused = {offset: error for offset, error in keys.errors.items() if offset not in broken}
-        repeats = self._repeats(keys, start, taken)
-        if not taken.any() and not refused and not repeats:
+        if not taken.any() and not refused and not repeats and not waiting:
             return Lookup(values=values, missing=whole)
-        for offset in (*refused, *repeats):
-            taken[offset] = True
-        return Lookup(values=values, missing=np.flatnonzero(~taken).tolist(), refused=refused, repeats=repeats)
+        taken[[*refused, *repeats, *waiting]] = True
+        missing = np.flatnonzero(~taken).tolist()
+        return Lookup(values=values, missing=missing, refused=refused, repeats=repeats, waiting=waiting)
 
     def _broken(self, frame: list[Any], rows: Rows, size: int) -> set[int]:
         """Elements with an input that failed; they have no key."""
@@ -222,9 +250,35 @@ class KeptStep:
         whose = {offset: first[keys[offset]] for offset in offsets.tolist()}
         return {offset: index for offset, index in whose.items() if index != start + offset}
 
+    def _claim(self, keys: Keys, start: int, taken: Array, repeats: Mapping[int, int], values: list[Any]) -> set[int]:
+        """Tell others what is computed here; gives the elements that somebody else is computing already."""
+        if not self._claims_keys:
+            return set()
+        open_offsets = [
+            offset for offset in np.flatnonzero(~taken).tolist()
+            if self._is_keyed[start + offset] and offset not in repeats
+        ]  # fmt: skip
+        if not open_offsets:
+            return set()
+        claims = claims_on(self._store(), self._memory.collection)
+        if claims is None:
+            return set()
+        claim = claims.take([keys[offset] for offset in open_offsets], f"run {self._memory.run_id}")
+        self._claims.append(claim)
+        taken |= self._take(keys, start, values)  # whoever had them may have stored them before we came
+        waiting = {offset for offset in open_offsets if not taken[offset] and keys[offset] in claim.held_by_others}
+        return waiting | {offset for offset, first in repeats.items() if first - start in waiting}
+
+    def release(self) -> None:
+        """Give up what was claimed."""
+        for claim in self._claims:
+            claim.release()
+
     def _results(self) -> TaskResults:
-        store = open_store(self._memory.store.url, self._memory.store.storage_options)
-        return store.task(self._memory.collection)
+        return self._store().task(self._memory.collection)
+
+    def _store(self) -> ResultStore:
+        return open_store(self._memory.store.url, self._memory.store.storage_options)
 
     # What is written back
 
@@ -255,6 +309,11 @@ class KeptStep:
             writer=WRITER,
             preimage=self._preimage(rows),
         )
+        try:
+            for claim in self._claims:
+                claim.confirm()
+        except LeaseLost:
+            return  # somebody took us for dead and computes it too: what they store is as good as this
         targets, nameless = self._targets(rows)
         yield from nameless.items()
         rows = np.array([row for row in rows.tolist() if row not in nameless], np.int64) if nameless else rows

@@ -19,7 +19,7 @@ from dataflow.engine.events import Event, Instruction
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.failures import pack_error
 from dataflow.engine.intervals import IntervalSet, common
-from dataflow.engine.records import BatchRecord, Explosion, Source, Span, StageRecord, Waiter
+from dataflow.engine.records import BatchRecord, Explosion, Source, Span, StageRecord, Waiter, reported
 from dataflow.engine.releases import Releases
 from dataflow.engine.report import Report
 from dataflow.engine.wiring import Wiring, all_doomed, failed_inputs, length_error
@@ -301,16 +301,20 @@ class Machine:
             self._place(*measured, report.totals[0])
             self._instructions.append(events.Release(batch.key))
             return
-        batch.lane.pace.learn(report.count, report.seconds)
-        offset = 0
-        for span in batch.spans:
-            ran = max(0, min(span.stop - span.start, report.count - offset))
-            if ran:
-                self._end_span(batch, Span(span.stage, span.start, span.start + ran), offset, report)
-            offset += ran
+        ended = report.count - len(report.waiting)
+        if ended:
+            batch.lane.pace.learn(ended, report.seconds)
+        else:  # its columns hold nothing
+            self._instructions.extend(map(events.Release, batch.output_keys()))
+        for span, offset, waits in reported(batch.spans, report.count, report.waiting):
+            if waits:
+                self.dispatcher.postpone(batch.lane, span)
+            else:
+                self._end_span(batch, span, offset, report)
         self.dispatcher.give_back(batch, report.count)
 
     def _on_timer(self, event: events.TimerFired) -> None:
+        self.dispatcher.wake(event.now)
         if overdue := self.dispatcher.overdue(event.now):
             self._instructions.append(events.Recall(overdue))
 

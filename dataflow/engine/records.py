@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from dataflow.compiler.batches import Pace
 from dataflow.compiler.program import Compiled, Program
@@ -12,7 +14,7 @@ from dataflow.engine.intervals import IntervalSet
 from dataflow.engine.report import Report
 from dataflow.graph.nodes import Input
 
-__all__ = ["BatchRecord", "Explosion", "Lane", "Opened", "Source", "Span", "StageRecord", "Waiter"]
+__all__ = ["BatchRecord", "Explosion", "Lane", "Opened", "Source", "Span", "StageRecord", "Waiter", "reported"]
 
 
 @dataclass(slots=True, eq=False)
@@ -156,6 +158,37 @@ class BatchRecord:
         """A key per output of the program."""
         outputs = len(self.lane.program.outputs)
         return [self.key] if outputs == 1 else [f"{self.key}-{j}" for j in range(outputs)]
+
+
+def reported(spans: Sequence[Span], count: int, waiting: Sequence[int]) -> Iterator[tuple[Span, int, bool]]:
+    """What a report says of the spans of a batch.
+
+    Args:
+        spans: of the batch.
+        count: how many elements it ran.
+        waiting: offsets of those that have not ended, but wait for somebody else's result; in order.
+
+    Yields:
+        Spans of elements that ended, or that wait, each with its offset in the batch and whether it waits.
+
+    Example:
+        >>> stage = object()
+        >>> [(s.start, s.stop, at, waits) for s, at, waits in reported([Span(stage, 10, 14)], 3, [1])]
+        [(10, 11, 0, False), (11, 12, 1, True), (12, 13, 2, False)]
+    """
+    waits = set(waiting)
+    begin = 0
+    for span in spans:
+        end = begin + span.stop - span.start
+        ran = range(begin, min(end, count))
+        if waits.isdisjoint(ran):
+            runs: Iterable[tuple[bool, list[int]]] = [(False, [ran.start, ran.stop - 1])] if ran else []
+        else:
+            runs = ((is_waiting, list(run)) for is_waiting, run in groupby(ran, waits.__contains__))
+        for is_waiting, run in runs:
+            start = span.start + run[0] - begin
+            yield Span(span.stage, start, start + run[-1] + 1 - run[0]), run[0], is_waiting
+        begin = end
 
 
 @dataclass(frozen=True, slots=True)

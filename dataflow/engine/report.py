@@ -59,6 +59,8 @@ class Report:
     """For each measure of the program, how many elements the values have when opened."""
     values: tuple[tuple[int, bytes], ...] = ()
     """(step, pickled value) where a batch of one element gave a small value."""
+    waiting: tuple[int, ...] = ()
+    """Offsets of elements that were not run, because another run is computing their results; in order."""
     worker: str = ""
     crashed: bytes | None = None
     """Packed exception if the batch itself could not be run (a dependency or the program could not be loaded)."""
@@ -78,4 +80,13 @@ class Report:
         )
         values = tuple((step, value) for step, value in wire["values"])
         sizes, totals = tuple(wire["sizes"]), tuple(wire["totals"])
-        return cls(**{**wire, "steps": steps, "sizes": sizes, "totals": totals, "values": values})
+        return cls(
+            **{
+                **wire,
+                "steps": steps,
+                "sizes": sizes,
+                "totals": totals,
+                "values": values,
+                "waiting": tuple(wire["waiting"]),
+            }
+        )

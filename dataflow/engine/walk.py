@@ -80,6 +80,8 @@ class Ledger:
         """For each element the duration of each step (rows or an array), where stamps cannot tell."""
         self.walk: Callable[..., int] | None = None
         """The fast walk of the program, where it was made before."""
+        self.waiting: list[int] = []
+        """Elements that were not run, because another run is computing their results."""
         self.keys: dict[int, bytes] = {}
         """By step, the keys under which the elements' results are kept, one after the other."""
         self.count = count

@@ -27,9 +27,10 @@ from dataflow.states import SUCCESSFUL, StateType
 
 __all__ = ["PersistedWalk", "first_chunk"]
 
-CACHED, COMPLETED, UPSTREAM_FAILED = (
-    int(StateType.CACHED), int(StateType.COMPLETED), int(StateType.UPSTREAM_FAILED),
-)  # fmt: skip
+CACHED = int(StateType.CACHED)
+COMPLETED = int(StateType.COMPLETED)
+PENDING = int(StateType.PENDING)
+UPSTREAM_FAILED = int(StateType.UPSTREAM_FAILED)
 CHUNK_SECONDS = 0.05
 """How long a chunk should take; less, and look-ups are no longer in bulk; more, and a batch stops late."""
 GROWTH = 8
@@ -95,11 +96,13 @@ class PersistedWalk:
         self._first_column = len(program.constants) + program.broadcasts
         self._parts = parts_of(program)
         self._values: list[list[Any]] = [[None] * count for _ in program.steps]
-        self._states = np.full((len(program.steps), count), COMPLETED, np.uint8)
+        self._states = np.full((len(program.steps), count), PENDING, np.uint8)
         self._seconds = np.zeros((len(program.steps), count), np.float32)
         self._errors: list[dict[int, bytes]] = [{} for _ in program.steps]
         self._running: Running | None = None
         self._chunk_end = 0
+        self._waiting: set[int] = set()
+        """Elements of which a step waits for somebody else's result, so that they have not ended."""
 
     def progress(self) -> tuple[int, float] | None:
         """How many elements will have ended if no further one is begun, and when something was last heard of one.
@@ -119,6 +122,16 @@ class PersistedWalk:
             control: asked between elements and between chunks; a negative answer stops the walk.
             first_chunk: how many elements to begin with; all of them if the batch may not give back its rest.
         """
+        try:
+            done = self._run_chunks(control, first_chunk)
+            self._keep(done)
+        finally:
+            for step in self._kept.values():
+                step.release()
+        self._tell(done)
+        return done
+
+    def _run_chunks(self, control: Control, first_chunk: int) -> int:
         done, count = 0, self._ledger.count
         size = max(first_chunk, self._async_concurrency if self._ledger.program.is_async else 1)
         while done < count:
@@ -130,8 +143,6 @@ class PersistedWalk:
             if ran < wanted or control(ended) < 0:
                 break
             size = _next_size(wanted, ended - began)
-        self._keep(done)
-        self._tell(done)
         return done
 
     def _run_chunk(self, start: int, size: int, control: Control) -> int:
@@ -142,7 +153,7 @@ class PersistedWalk:
             if part.is_kept:
                 size = self._run_kept(part, rows, start, size, control)
             else:
-                size = self._run_rows(part, rows, start, range(size), control)
+                size = self._run_some(part, rows, start, self._not_waiting(start, range(size)), size, control)
             control = _never_stop  # the elements that were begun are ended
         return size
 
@@ -159,8 +170,10 @@ class PersistedWalk:
         own = self._values[position]
         own[start : start + size] = found.values
         self._states[position, start : start + size] = CACHED
-        ran = self._run_rows(part, rows, start, found.missing, control)
-        size = size if ran == len(found.missing) else found.missing[ran]
+        if found.waiting:
+            self._states[position, [start + offset for offset in found.waiting]] = PENDING
+            self._waiting.update(start + offset for offset in found.waiting)
+        size = self._run_some(part, rows, start, self._not_waiting(start, found.missing), size, control)
         for offset, error in found.refused.items():
             self._fail(position, start + offset, failure_of(error))
         for offset, first in found.repeats.items():
@@ -173,6 +186,17 @@ class PersistedWalk:
         self._values[position][index] = self._values[position][first]
         if self._states[position, first] not in SUCCESSFUL:
             self._fail(position, index, self._values[position][first])
+
+    def _not_waiting(self, start: int, offsets: Sequence[int]) -> Sequence[int]:
+        """The offsets of a chunk without those of elements that wait for somebody else's result."""
+        return [offset for offset in offsets if start + offset not in self._waiting] if self._waiting else offsets
+
+    def _run_some(
+        self, part: Part, rows: list[Sequence[Any]], start: int, offsets: Sequence[int], size: int, control: Control
+    ) -> int:
+        """Run some elements of a chunk; gives the size that the chunk has now."""
+        ran = self._run_rows(part, rows, start, offsets, control)
+        return size if ran == len(offsets) else offsets[ran]
 
     def _run_rows(
         self, part: Part, rows: list[Sequence[Any]], start: int, offsets: Sequence[int], control: Control
@@ -252,6 +276,7 @@ class PersistedWalk:
 
     def _tell(self, done: int) -> None:
         """Hand everything over to the ledger of the batch."""
+        self._ledger.waiting = sorted(index for index in self._waiting if index < done)
         self._ledger.seconds = self._seconds[:, :done].T
         for position, states in enumerate(self._states):
             self._ledger.set_states(position, bytearray(states.tobytes()), self._errors[position])

@@ -86,6 +86,7 @@ def run_batch(
         sizes=tuple(column.size_bytes for column in outputs),
         totals=_totals(program, outputs),
         values=_riding_values(program, ledger) if done == 1 and context.crosses_processes else (),
+        waiting=tuple(ledger.waiting),
         worker=context.name,
     )
     return report, outputs

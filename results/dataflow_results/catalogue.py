@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -284,7 +283,8 @@ def elements_of(
         for collection in packs
         for number, head in enumerate(collection.heads)
         if batch is None or batch.pack == head.id
-        for element in _elements(head, collection.given(number, at), given=None)
+        for given in [collection.given(number, at)]
+        for element in _elements(head, given, given)
         if _is_meant(element, query) and (batch is None or batch.section == _section(head, element.row))
     ]
     return sorted(found, key=lambda one: (one.collection, one.provenance.node, one.index, one.provenance.created_at))
@@ -300,23 +300,33 @@ def _section(head: PackHead, row: int) -> int:
     return int(head.column("section")[row])
 
 
-def _elements(head: PackHead, rows: Array, given: Callable[[int], bool] | None) -> Iterator[ElementRecord]:
-    """The records of some rows of a pack."""
-    sizes, kinds = row_bytes(head).tolist(), head.column("kind").tolist()
-    numbers, indices = head.column("serializer").tolist(), head.column("index").tolist()
-    for row in rows.tolist():
+def _elements(head: PackHead, rows: Array, given: Array) -> Iterator[ElementRecord]:
+    """The records of some rows of a pack, of which some are still given."""
+    columns = (
+        rows,
+        np.isin(rows, given),
+        row_bytes(head)[rows],
+        *(head.column(name)[rows] for name in ("kind", "serializer", "index", "section", "created_at", "expires_at")),
+    )
+    for row, is_given, size, kind, serializer, index, section, created_at, expires_at in zip(
+        *(column.tolist() for column in columns), strict=True
+    ):
         outside = head.externals.get(row)
         yield ElementRecord(
             collection=head.collection,
             key=bytes(head.keys[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]),
             name=None if head.names is None else head.names[row],
-            index=indices[row],
-            provenance=head.provenance(row),
-            size_bytes=sizes[row],
-            serializer=head.serializers[numbers[row]] if head.serializers else "",
-            kind=Kind(kinds[row]),
+            index=index,
+            provenance=replace(
+                head.sections[section].provenance,
+                created_at=created_at,
+                expires_at=None if np.isinf(expires_at) else expires_at,
+            ),
+            size_bytes=size,
+            serializer=head.serializers[serializer] if head.serializers else "",
+            kind=Kind(kind),
             place="" if outside is None else outside.name,
-            given=given is None or given(row),
+            given=is_given,
             pack=head.id,
             row=row,
         )
@@ -347,14 +357,10 @@ def find_elements(store: ResultStore, text: str, *, now: float | None = None) ->
         element
         for each in packs
         for number, head in enumerate(each.heads)
-        for element in _elements(head, _named(head, text, key), partial(_is_in, each.given(number, at)))
+        for element in _elements(head, _named(head, text, key), each.given(number, at))
         if element.kind is not Kind.TOMBSTONE
     ]
     return sorted(found, key=lambda one: (one.given, one.provenance.created_at, one.pack), reverse=True)
-
-
-def _is_in(rows: Array, row: int) -> bool:
-    return bool(np.isin(row, rows))
 
 
 def _named(head: PackHead, text: str, key: str) -> Array:

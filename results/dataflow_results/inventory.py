@@ -1,4 +1,4 @@
-"""What lies in a store, read without changing anything: the heads of all packs, and which of their rows are in force."""
+"""What lies in a store, read without changing anything: the heads of all packs, and the rows of them in force."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
 """Large values as files of their own, named by the digest of their content, so that equal values share one file.
 
-Hashing costs no time of its own: while one piece is on its way to the disk or from the store, another thread hashes its
-neighbour (BLAKE3 lets the interpreter go on meanwhile).
+Hashing costs hardly any time of its own: another thread does it while the bytes are on their way (BLAKE3 lets the
+interpreter go on meanwhile).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from dataflow_results.digests import DIGEST_BYTES, Buffer, Digest, Hasher, digest, hasher
+from dataflow_results.digests import DIGEST_BYTES, Buffer, Digest, digest, hasher
 from dataflow_results.errors import CorruptResult
 from dataflow_results.files.protocol import Files, as_views
 
@@ -21,14 +21,14 @@ __all__ = ["OBJECTS", "object_digest", "object_name", "read_object", "write_obje
 OBJECTS = "objects"
 """Folder of all objects."""
 TAG = b"object"
+THREADS = "dataflow-results-hash"
 NAME = re.compile(rf"{OBJECTS}/[0-9a-f]{{2}}/(?P<digest>[0-9a-f]{{{2 * DIGEST_BYTES}}})")
-RENAMING = "file:"
-"""Stores whose files are renamed at no cost, so that the name may be found out while writing."""
 ALIGNMENT_BYTES = 64
-WRITTEN_PIECE_BYTES = 8 * 1024 * 1024
-"""Large enough that handing a piece to a thread costs nothing, small enough to be still in the cache for the disk."""
-READ_PIECE_BYTES = 64 * 1024 * 1024
-"""Larger, because a store fetches the ranges of one piece at the same time."""
+PARALLEL_BYTES = 8 * 1024 * 1024
+"""From this size on a second thread costs less than it gains."""
+PIECE_BYTES = {True: 16 * 1024 * 1024, False: 256 * 1024 * 1024}
+"""What is read before its hashing begins. From a disk: what is still in the cache of the processor. From elsewhere: as
+much as possible, because a store fetches the ranges of one piece at the same time, and then waits for the last."""
 
 
 def object_name(named: Digest) -> str:
@@ -75,10 +75,11 @@ def write_object(files: Files, parts: Sequence[Buffer]) -> tuple[Digest, int]:
     """
     views = as_views(parts)
     size_bytes = sum(len(view) for view in views)
-    if size_bytes > WRITTEN_PIECE_BYTES and files.url.startswith(RENAMING):
-        with _HashingThread() as hashing:
-            files.write_from(hashing.passing(_pieces(views)), lambda: object_name(hashing.digest()))
-            return hashing.digest(), size_bytes
+    if size_bytes >= PARALLEL_BYTES and _renames(files):
+        with ThreadPoolExecutor(1, thread_name_prefix=THREADS) as pool:
+            hashing = pool.submit(digest, TAG, *views)
+            files.write_from(iter(views), lambda: object_name(hashing.result()))
+            return hashing.result(), size_bytes
     named = digest(TAG, *views)
     if files.size(object_name(named)) != size_bytes:
         files.write(object_name(named), views)
@@ -100,56 +101,21 @@ def read_object(files: Files, named: Digest, size_bytes: int) -> memoryview:
     """
     name = object_name(named)
     memory = _room(size_bytes)
-    with _HashingThread() as hashing:
-        for start in range(0, size_bytes, READ_PIECE_BYTES):
-            piece = memory[start : start + READ_PIECE_BYTES]
+    piece_bytes = PIECE_BYTES[_renames(files)]
+    hashing = hasher(TAG)
+    with ThreadPoolExecutor(1, thread_name_prefix=THREADS) as pool:
+        for start in range(0, size_bytes, piece_bytes):
+            piece = memory[start : start + piece_bytes]
             files.read_into(name, start, piece)
-            hashing.update(piece)
-        if hashing.digest() != named:
-            raise CorruptResult("its content is not what was written", where=f"{files.url}/{name}")
+            pool.submit(hashing.update, piece)
+    if hashing.digest(DIGEST_BYTES) != named:
+        raise CorruptResult("its content is not what was written", where=f"{files.url}/{name}")
     return memory
 
 
-class _HashingThread:
-    """Hashes pieces in a thread of its own, in order, one behind its caller."""
-
-    def __init__(self) -> None:
-        self._hasher: Hasher = hasher(TAG)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="dataflow-results-hash")
-        self._last: Future[object] | None = None
-
-    def __enter__(self) -> _HashingThread:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def update(self, piece: memoryview) -> None:
-        """Begin to hash a piece once the one before it is done."""
-        self._wait()
-        self._last = self._pool.submit(self._hasher.update, piece)
-
-    def passing(self, pieces: Iterator[memoryview]) -> Iterator[memoryview]:
-        """The pieces, each of them hashed while its receiver works on it."""
-        for piece in pieces:
-            self.update(piece)
-            yield piece
-
-    def digest(self) -> Digest:
-        """The digest of all pieces so far."""
-        self._wait()
-        return self._hasher.digest(DIGEST_BYTES)
-
-    def _wait(self) -> None:
-        if self._last is not None:
-            self._last.result()
-            self._last = None
-
-
-def _pieces(views: Sequence[memoryview]) -> Iterator[memoryview]:
-    """The parts, long ones cut: what is small enough to be written and hashed at once."""
-    for view in views:
-        yield from (view[start : start + WRITTEN_PIECE_BYTES] for start in range(0, len(view), WRITTEN_PIECE_BYTES))
+def _renames(files: Files) -> bool:
+    """Whether renaming costs nothing, so that a name may be found out while writing."""
+    return files.url.startswith("file:")
 
 
 def _room(size_bytes: int) -> memoryview:

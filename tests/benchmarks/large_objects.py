@@ -1,8 +1,8 @@
 """R5: one large array through serializer and object store against the same bytes by fsspec, s3fs and obstore.
 
 ``python -m tests.benchmarks.large_objects [local] [rclone] [moto]`` prints speed as a part of what raw bytes reach in
-the same run, and peak memory in multiples of the array. Each measurement is a process of its own, and servers are too. The
-best of each way counts: a machine that gives memory and disk to others is slower by chance, never faster.
+the same run, and peak memory in multiples of the array. Each measurement is a process of its own, and servers are too.
+The best of each way counts: a machine that gives memory and disk to others is slower by chance, never faster.
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ def measured(way: str, url: str, endpoint: str, size_bytes: int, place: Any) -> 
     value: Any = None
     if place is None:
         value = array_of(size_bytes)
-        data = value.tobytes()  # for all ways: memory that was used and freed is faster than what never was
-        value = value if way == "ours" else data
-        del data
+        value = (
+            value.copy() if way == "ours" else value.tobytes()
+        )  # for all: memory is freed that the disk's cache takes
     reset_peak()
     start = time.perf_counter()
     result = user.put(value) if place is None else user.get(place)

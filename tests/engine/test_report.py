@@ -63,6 +63,7 @@ def test_only_plain_types_travel() -> None:
         "sizes": [10],
         "totals": [3],
         "values": [],
+        "waiting": [],
         "worker": "",
         "crashed": None,
     }

@@ -305,7 +305,7 @@ def _take_named(value: Any, _walk: Walk) -> bytes:
     found: Any = sys.modules.get(str(module))
     for name in str(path).split("."):
         found = getattr(found, name, None)
-    if found is not value:
+    if found is not value or belongs_to_project(str(module)):  # a library's object around the user's function
         raise reason_for(value)
     return node(b"N", f"{module}.{path}".encode())
 

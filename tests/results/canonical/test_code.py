@@ -344,3 +344,25 @@ def test_a_wrapped_function_is_the_function(project: Project) -> None:
         "from tests.results.canonical.test_code import Wrapper\n@Wrapper\ndef g(x): return {}\ndef f(x): return g(x)"
     )
     assert changed(project, helper.format(1), helper.format(2)) == {"steps.g"}
+
+
+LIBRARY_WRAPPER = """
+import functools
+
+class Wrapper:
+    __module__ = "numpy"
+
+    def __init__(self, function): functools.update_wrapper(self, function)
+
+    def __call__(self, x): return self.__wrapped__(x)
+
+@Wrapper
+def g(x): return {}
+
+def f(x): return g(x)
+"""
+
+
+def test_a_function_wrapped_by_a_library_is_the_function(project: Project) -> None:
+    """An object that an installed package makes around a function of the project does not hide it behind its name."""
+    assert changed(project, LIBRARY_WRAPPER.format(1), LIBRARY_WRAPPER.format(2)) == {"steps.g"}

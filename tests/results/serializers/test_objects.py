@@ -23,8 +23,8 @@ PIECE = 1000
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces so small that a test has many."""
-    monkeypatch.setattr(objects, "WRITTEN_PIECE_BYTES", PIECE)
-    monkeypatch.setattr(objects, "READ_PIECE_BYTES", 3 * PIECE)
+    monkeypatch.setattr(objects, "PARALLEL_BYTES", PIECE)
+    monkeypatch.setattr(objects, "PIECE_BYTES", {True: PIECE, False: 3 * PIECE})
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,4 +54,3 @@ def pack(rows: Mapping[Any, bytes | None], order: int, **changes: Any) -> tuple[
 def label(order: int) -> str:
     """Where a pack of this order lies."""
     return f"{COLLECTION}/{pack_id(order, b'unique')}"
-

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow_results.index import Found, KeyIndex
@@ -22,6 +23,7 @@ def owners(index: KeyIndex, found: Found) -> list[tuple[str, int] | None]:
     return [None if head is None else (head.id, row) for head, row in zip(heads, found.row.tolist(), strict=True)]
 
 
+@settings(deadline=None)
 @given(st.lists(rows, max_size=12).flatmap(lambda packs: st.permutations(list(enumerate(packs, 1)))), st.data())
 def test_the_newest_is_in_force(packs: list[tuple[int, dict[int, bytes | None]]], data: st.DataObject) -> None:
     """In whatever order packs are taken in, the row of the newest pack is found; a tombstone hides older rows."""
@@ -66,9 +68,9 @@ def test_keys_that_begin_alike() -> None:
     """Keys that agree in their first eight bytes are told apart."""
     keys = [b"prefix--" + bytes([number]) * 12 for number in range(50)]
     index = KeyIndex()
-    head = pack({n: b"x" for n in range(40)}, 1, keys=b"".join(keys[:40]))[1]
+    head = pack(dict.fromkeys(range(40), b"x"), 1, keys=b"".join(keys[:40]))[1]
     index.update(add=[head])
-    asked = keys[::-1] + [b"prefix--" + b"\xff" * 12, b"prefiw--" + bytes(12), b"prefiy--" + bytes(12)]
+    asked = [*keys[::-1], b"prefix--" + b"\xff" * 12, b"prefiw--" + bytes(12), b"prefiy--" + bytes(12)]
     found = index.find(b"".join(asked), now=0.0)
     assert found.row.tolist() == [-1] * 10 + list(range(39, -1, -1)) + [-1] * 3
 
@@ -97,7 +99,7 @@ def test_a_long_run_stays_fast_to_search() -> None:
         index.update(add=[pack({(order, row): b"" for row in range(3)}, order)[1]])
     lengths = [len(segment) for segment in index._state.segments]
     assert sum(lengths) == 900
-    assert all(left >= 2 * right for left, right in zip(lengths[:-1], lengths[1:], strict=True))
+    assert all(left >= 2 * right for left, right in itertools.pairwise(lengths))
 
 
 def test_threads_share_an_index() -> None:
@@ -105,7 +107,7 @@ def test_threads_share_an_index() -> None:
     index = KeyIndex()
     count = 200
     heads: list[PackHead] = [
-        pack({row: b"" for row in range(50)}, order, keys=os.urandom(1000))[1] for order in range(1, count)
+        pack(dict.fromkeys(range(50), b""), order, keys=os.urandom(1000))[1] for order in range(1, count)
     ]
     everything = b"".join(bytes(head.keys) for head in heads)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow_results.columns import pack_column, unpack_column
 from dataflow_results.errors import CorruptResult, ReadingError, UnknownFormat, UntrustedResult
-from dataflow_results.packs import BLOCK_BYTES, blocks_of, encode_pack, parse_head
 from dataflow_results.pack_parts import pack_id
+from dataflow_results.packs import BLOCK_BYTES, blocks_of, encode_pack, parse_head
 from dataflow_results.shelf import check_pack
 from tests.results.store.contents import COLLECTION, content, key, label, pack
 
@@ -20,6 +20,7 @@ FROZEN = Path(__file__).parent / "format_1.pack"
 """Written once by the first version; never to be written again."""
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 100), st.integers(1, 50), st.booleans()), min_size=1, max_size=8),
     st.sampled_from(["<u4", "|u1", "<u8", "<i8", "<f8"]),
@@ -48,6 +49,7 @@ def test_a_column_of_wrong_length_is_refused() -> None:
             unpack_column(form, "<u4", len(values) + 1, b"".join(data))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=40))
 def test_blocks(lengths: list[int]) -> None:
     """Blocks cover all rows in order, and none but the last row of a block begins beyond its 64 KiB."""
@@ -66,7 +68,11 @@ def test_a_head_comes_back() -> None:
     assert bytes(head.keys) == key("a") + key("b")
     assert head.column("kind").tolist() == [0, 4]
     assert head.provenance(1) == written.provenance(1)
-    assert (head.provenance(0).node, head.provenance(0).created_at, head.provenance(0).expires_at) == ("load-2", 1.5, None)
+    assert (head.provenance(0).node, head.provenance(0).created_at, head.provenance(0).expires_at) == (
+        "load-2",
+        1.5,
+        None,
+    )
     assert head.size_bytes == len(data)
     assert not head.signed
 
