@@ -154,7 +154,9 @@ class Flow(FlowGraph):
                     run.wait(node)
         with not_left_running(run):
             run.finish()
-        return FlowState(self, run, tuple(self._handles[node] for node in nodes))
+        state = FlowState(self, run, tuple(self._handles[node] for node in nodes))
+        run.conclude(state.state)
+        return state
 
     def resume(self, run_id: str, parameters: Mapping[str, Any] | None = None, **options: Any) -> FlowState:
         """Run the flow again as the run with this id; the same as ``run(..., resume=run_id)``."""

@@ -194,9 +194,9 @@ class FlowFunction(Generic[P, R_co]):
         try:
             with entered(body):
                 returned: Any = self.fn(*bound.args, **bound.kwargs)
-                return concluded(body.run, returned)
+                return body.run.conclude(concluded(body.run, returned))
         except BaseException as error:  # noqa: BLE001 - boundary: an error of the user's body becomes the final state
-            return interrupted(body.run, error)
+            return body.run.conclude(interrupted(body.run, error))
         finally:
             body.run.close()
 
@@ -204,9 +204,9 @@ class FlowFunction(Generic[P, R_co]):
         try:
             with entered(body):
                 returned: Any = await self.fn(*bound.args, **bound.kwargs)  # type: ignore[misc]
-                return await asyncio.to_thread(concluded, body.run, returned)
+                return body.run.conclude(await asyncio.to_thread(concluded, body.run, returned))
         except BaseException as error:  # noqa: BLE001 - boundary: as above
-            return interrupted(body.run, error)
+            return body.run.conclude(interrupted(body.run, error))
         finally:
             await asyncio.to_thread(body.run.close)
 

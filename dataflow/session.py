@@ -10,7 +10,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from dataflow.compiler.memory import Memories
+from dataflow.compiler.memory import Memories, Memory
 from dataflow.compiler.plan import Plan, compile_stages, plan_of
 from dataflow.compiler.program import Compiler
 from dataflow.engine.clusters import resolve_cluster
@@ -20,9 +20,10 @@ from dataflow.engine.events import CancelAsked, Event, HoldersGone, StagesAdded
 from dataflow.engine.facts import NodeFacts
 from dataflow.engine.failures import pack_error
 from dataflow.errors import Cancelled, NotFinished, UsageError
-from dataflow.graph.nodes import Graph, Node
+from dataflow.graph.nodes import Graph, Node, TaskSpec
 from dataflow.options import FlowOptions
 from dataflow.persistence import FlowPersistence, flow_persistence
+from dataflow.run_records import RunRecordKeeper
 from dataflow.settings import settings
 from dataflow.states import SUCCESSFUL, State, StateType
 from dataflow.summaries import SummaryRow, node_message, summary_row
@@ -77,7 +78,10 @@ class Run:
         self._send_now = False
         kept = persistence or flow_persistence(FlowOptions())
         self._memories = Memories(persistence=kept, flow=name, run_id=self.id)
-        self._compiler = Compiler(_is_large, self._memories.of)
+        self._records = RunRecordKeeper(self.id, name, kept)
+        if resume is not None:
+            self._records.check_resume()
+        self._compiler = Compiler(_is_large, self._memory_of)
         self._kept: frozenset[Node] = frozenset()
         # A resumed run goes on under its id; its columns on the cluster must not be taken for those of before.
         driver_id = self.id if resume is None else f"{resume}-{_new_id()}"
@@ -140,6 +144,12 @@ class Run:
             self._send_now = False
         stages = compile_stages(nodes, self._compiler, kept=self._kept, cut_held=self._cut_held)
         return StagesAdded(tuple(stages), self._kept & frozenset(nodes))
+
+    def _memory_of(self, task: TaskSpec) -> Memory | None:
+        memory = self._memories.of(task)
+        if memory is not None:
+            self._records.note(memory)
+        return memory
 
     # Waiting
 
@@ -360,6 +370,11 @@ class Run:
         self.send()
         self._driver.post(CancelAsked(error))
         self._driver.wait(lambda: self._driver.machine.cancelled is not None, timeout=30)
+
+    def conclude(self, state: State[Any]) -> State[Any]:
+        """The flow has ended in this state; gives the state."""
+        self._records.end(state.name)
+        return state
 
     def close(self) -> None:
         """Drop everything the run has on the cluster; states stay, values do not."""

@@ -7,20 +7,21 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import dataflow_results as results  # its names are loaded when used: most runs keep no results
 from dataflow.functions import plain_function
 from dataflow.graph.nodes import Elements, Items, Node, Rows, TaskSpec
 from dataflow.persistence import FlowPersistence, Persistence, StoreAddress
-from dataflow_results.canonical import source_of
 from dataflow_results.errors import TemplateError
-from dataflow_results.key_plans import CallArguments, RunPlace, make_plan
 from dataflow_results.key_positions import position_keys
-from dataflow_results.keys import KeyPlan
 from dataflow_results.policies import DEFAULT, CachePolicy
 from dataflow_results.records import ResultReference
 from dataflow_results.task_identity import TaskIdentity
 from dataflow_results.templates import Template, serializer_for
+
+if TYPE_CHECKING:
+    from dataflow_results.keys import KeyPlan
 
 __all__ = ["Memories", "Memory"]
 
@@ -114,8 +115,10 @@ class Memories:
         policy = _policy(asked)
         if policy is None or not policy.caches:
             return None
-        place = RunPlace(run=self.run_id, flow_parameters=self.persistence.parameters or {})
-        return make_plan(identity, policy, CallArguments(names=tuple(asked.signature.parameters)), place)
+        place = results.RunPlace(run=self.run_id, flow_parameters=self.persistence.parameters or {})
+        return results.make_plan(
+            identity, policy, results.CallArguments(names=tuple(asked.signature.parameters)), place
+        )
 
 
 def _policy(asked: Persistence) -> CachePolicy | None:
@@ -169,5 +172,5 @@ def _identity(task: TaskSpec, asked: Persistence) -> TaskIdentity:
         name=task.name,
         module_qualname=f"{_module_of(function)}.{name}",
         version=asked.version,
-        source=source_of(asked.function) if needs_source else None,
+        source=results.source_of(asked.function) if needs_source else None,
     )

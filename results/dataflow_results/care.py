@@ -8,18 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from dataflow_results.care_facts import gather_facts, objects_of
-from dataflow_results.errors import CorruptResult, ResultMissing, StoreDenied
+from dataflow_results.errors import ReadingError, ResultMissing
 from dataflow_results.garbage import plan_collection, used_by
 from dataflow_results.garbage_facts import Amount, Facts, PackTrim, Plan, Reason, Removal, Rules
-from dataflow_results.inventory import CollectionPacks, QuietProblems, packs_of, read_packs, shelf_of
-from dataflow_results.trimming import trim_pack
+from dataflow_results.inventory import CollectionPacks, QuietProblems, read_packs, shelf_of
+from dataflow_results.trimming import no_merging, trim_pack
 
 if TYPE_CHECKING:
     from dataflow_results.columns import Array
@@ -87,21 +87,22 @@ def collect(
     at = time.time() if now is None else now
     facts = gather_facts(store, rules, at)
     plan = plan_collection(facts, rules, at)
-    notes = [] if dry_run else _perform(store, facts, plan, at - rules.grace_seconds)
+    notes = [] if dry_run else _perform(store, facts, plan, rules, at)
     return Collected(dry_run=dry_run, amounts=dict(plan.amounts), kept=plan.kept, notes=(*plan.notes, *notes))
 
 
-def _perform(store: ResultStore, facts: Facts, plan: Plan, before: float) -> list[str]:
+def _perform(store: ResultStore, facts: Facts, plan: Plan, rules: Rules, now: float) -> list[str]:
     """Do what was decided; gives what could not be done."""
     # Packs whose rows are in a merged one go before that: without it they would be in force again.
     _remove(store, (removal for removal in plan.removals if removal.reason not in OUTSIDE))
     notes = []
+    packs = {each.name: each for each in facts.packs}
     for collection, trims in groupby(plan.trims, lambda trim: trim.collection):
-        known = next(packs for packs in facts.packs if packs.name == collection)
-        notes += _Trimming(store, known).perform(list(trims))
+        with no_merging(store.files, collection, now) as held:
+            notes += _Trimming(store, packs[collection]).perform(list(trims), alone=held)
     outside = [removal for removal in plan.removals if removal.reason in OUTSIDE]
     if outside:
-        _remove(store, _unused_still(store, facts, outside, before))
+        _remove(store, _unused_still(store, outside, now - rules.grace_seconds))
     return notes
 
 
@@ -111,7 +112,7 @@ def _remove(store: ResultStore, removals: Iterable[Removal]) -> None:
         store.files.remove(names[start : start + REMOVED_AT_ONCE])
 
 
-def _unused_still(store: ResultStore, facts: Facts, removals: Sequence[Removal], before: float) -> list[Removal]:
+def _unused_still(store: ResultStore, removals: Sequence[Removal], before: float) -> list[Removal]:
     """Those that nobody began to use, and nobody wrote anew, since the facts were gathered."""
     old = {each.place for each in objects_of(store.files) if each.modified_at < before}
     packs = read_packs(store.files, store.signing_key)
@@ -131,10 +132,16 @@ class _Trimming:
         self._now: dict[str, tuple[str, Array]] = {}
         """What became of a pack: its new id, and which of its rows are left."""
 
-    def perform(self, trims: Sequence[PackTrim]) -> list[str]:
-        """First what is replaced, everywhere; then what replaces it. What could not be done is told."""
+    def perform(self, trims: Sequence[PackTrim], *, alone: bool) -> list[str]:
+        """First what is replaced, everywhere; then what replaces it. What could not be done is told.
+
+        Args:
+            trims: what goes.
+            alone: nobody merges packs meanwhile. Otherwise what replaces others stays for the next time, because a
+                merged pack could bring the others back.
+        """
         done = [self._trim(trim, trim.first) for trim in trims if len(trim.first)]
-        if all(done):
+        if all(done) and alone:
             for trim in trims:
                 if len(trim.then):
                     self._trim(trim, trim.then)
@@ -148,7 +155,7 @@ class _Trimming:
             head = trim_pack(self._shelf, identity, np.flatnonzero(staying), self._there)
         except ResultMissing:  # somebody merged it: the next collection finds its rows there
             return False
-        except (CorruptResult, StoreDenied) as error:
+        except ReadingError as error:
             self._notes.append(str(error))
             return False
         if head is not None:

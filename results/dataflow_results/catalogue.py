@@ -24,6 +24,7 @@ __all__ = [
     "ElementRecord",
     "GroupRecord",
     "Query",
+    "elements_in",
     "elements_of",
     "find_elements",
     "grouped",
@@ -122,6 +123,8 @@ class ElementRecord:
     given: bool
     """Whether a look-up gives it; else it was replaced, was deleted or has expired."""
     pack: str
+    section: int
+    """Number of its batch in the pack."""
     row: int
     """Row in the pack."""
 
@@ -281,23 +284,32 @@ def elements_of(
     found = [
         element
         for collection in packs
-        for number, head in enumerate(collection.heads)
-        if batch is None or batch.pack == head.id
-        for given in [collection.given(number, at)]
-        for element in _elements(head, given, given)
-        if _is_meant(element, query) and (batch is None or batch.section == _section(head, element.row))
+        for element in elements_in(collection, query, now=at)
+        if batch is None or (batch.pack == element.pack and batch.section == element.section)
     ]
     return sorted(found, key=lambda one: (one.collection, one.provenance.node, one.index, one.provenance.created_at))
+
+
+def elements_in(packs: CollectionPacks, query: Query, *, now: float | None = None) -> Iterator[ElementRecord]:
+    """The single results of a collection that match.
+
+    Args:
+        packs: of the collection.
+        query: which results; ``min_bytes`` counts for each of them.
+        now: seconds since the epoch; what has expired by then is left out. None: what was replaced or expired, too.
+    """
+    for number, head in enumerate(packs.heads):
+        if any(query.matches_names(section.provenance, packs.name) for section in head.sections):
+            given = packs.given(number, time.time() if now is None else now)
+            rows = np.arange(head.rows) if now is None else given
+            found = _elements(head, rows, given)
+            yield from (one for one in found if one.kind is not Kind.TOMBSTONE and _is_meant(one, query))
 
 
 def _is_meant(element: ElementRecord, query: Query) -> bool:
     said = element.provenance
     in_time = query.since <= said.created_at < query.until
     return in_time and query.matches_names(said, element.collection) and element.size_bytes >= query.min_bytes
-
-
-def _section(head: PackHead, row: int) -> int:
-    return int(head.column("section")[row])
 
 
 def _elements(head: PackHead, rows: Array, given: Array) -> Iterator[ElementRecord]:
@@ -328,6 +340,7 @@ def _elements(head: PackHead, rows: Array, given: Array) -> Iterator[ElementReco
             place="" if outside is None else outside.name,
             given=is_given,
             pack=head.id,
+            section=section,
             row=row,
         )
 

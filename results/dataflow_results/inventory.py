@@ -11,6 +11,7 @@ from dataflow_results.digests import Buffer
 from dataflow_results.errors import ResultsError, StoreDenied, StoreUnreachable, UntrustedResult
 from dataflow_results.files.protocol import Entry, Files
 from dataflow_results.index import newest_rows
+from dataflow_results.layout import Layout
 from dataflow_results.pack_parts import Kind, PackHead, is_pack_id
 from dataflow_results.problems import Problem, Problems
 from dataflow_results.shelf import PackCache, Shelf
@@ -163,7 +164,9 @@ def read_packs(
 
     Raises:
         StoreError: the store does not answer.
+        UnknownFormat: the store has a newer layout.
     """
+    Layout(files).check()
     sizes: dict[str, dict[str, int]] = {}
     for entry in files.list(TASKS):
         parts = entry.name.split("/")

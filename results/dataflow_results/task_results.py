@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow_results.clocks import next_order
+from dataflow_results.clocks import ORDERS
 from dataflow_results.columns import Array
 from dataflow_results.compaction import MANY_PACKS, compact, may_merge
 from dataflow_results.digests import DIGEST_BYTES
@@ -306,7 +306,7 @@ class TaskResults:
     def _write(self, contents: Any) -> tuple[str, ...]:
         heads = []
         for content in contents:
-            identity, ordered = content(next_order(self._setup.clock, self._index.newest_order))
+            identity, ordered = content(ORDERS.next(self._setup.clock, self._index.newest_order))
             heads.append(self._shelf.write(identity, ordered))
         self._index.update(add=heads)
         self._compact_if_many()

@@ -5,15 +5,20 @@ As in merging, rows keep their order, times and batch, and the new pack names th
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dataflow_results.columns import COLUMNS
+from dataflow_results.compaction import CLAIM_SECONDS
 from dataflow_results.digests import DIGEST_BYTES, Buffer, digest
-from dataflow_results.errors import StoreDenied
+from dataflow_results.errors import ResultMissing, UntrustedResult
+from dataflow_results.files.protocol import Files
 from dataflow_results.pack_parts import PackContent, PackHead, order_of, pack_id
 from dataflow_results.packs import DATA_START_BYTES
 from dataflow_results.shelf import Shelf, check_pack
@@ -22,7 +27,35 @@ from dataflow_results.signing import SEAL_BYTES, UNSIGNED
 if TYPE_CHECKING:
     from dataflow_results.columns import Array
 
-__all__ = ["trim_pack", "trimmed"]
+__all__ = ["no_merging", "trim_pack", "trimmed"]
+
+
+@contextmanager
+def no_merging(files: Files, collection: str, now: float) -> Iterator[bool]:
+    """Keep others from merging packs of a collection for a while; gives whether they are kept from it.
+
+    Who merges holds the same claim (see `dataflow_results.compaction`). A merged pack that appears while rows are taken
+    out of its sources would bring them back.
+    """
+    if not files.creates_safely():
+        yield False
+        return
+    name = f"tasks/{collection}/merging"
+    claim = json.dumps({"at": now, "by": os.urandom(8).hex()}).encode()
+    held = files.create(name, claim) or _is_stale(files, name, now)
+    try:
+        yield held
+    finally:
+        if held:
+            files.remove([name])
+
+
+def _is_stale(files: Files, name: str, now: float) -> bool:
+    """Whether who holds a claim has died."""
+    try:
+        return bool(json.loads(files.read(name))["at"] < now - CLAIM_SECONDS)
+    except (ResultMissing, ValueError, KeyError, TypeError):
+        return False
 
 
 def trim_pack(shelf: Shelf, identity: str, kept: Array, still_there: Iterable[str] = ()) -> PackHead | None:
@@ -37,7 +70,7 @@ def trim_pack(shelf: Shelf, identity: str, kept: Array, still_there: Iterable[st
     Raises:
         ResultMissing: the pack is gone: somebody merged it.
         CorruptResult: it is damaged.
-        StoreDenied: it is signed, and there is no key to sign the new one with.
+        UntrustedResult: it is not signed with our key, or it is signed and we have none to sign the new one with.
         StoreError: the store is in trouble.
     """
     if not len(kept):
@@ -47,7 +80,9 @@ def trim_pack(shelf: Shelf, identity: str, kept: Array, still_there: Iterable[st
     head = check_pack(data, where=shelf.label(identity), signing_key=shelf.signing_key)
     if shelf.signing_key is None and data[DATA_START_BYTES - SEAL_BYTES :][: len(UNSIGNED)] != UNSIGNED:
         fix = "set DATAFLOW_RESULTS_SIGNING_KEY, as those who write here do"
-        raise StoreDenied("the pack is signed; without the key it cannot be written anew", where=head.label, fix=fix)
+        raise UntrustedResult(
+            "the pack is signed; without the key it cannot be written anew", where=head.label, fix=fix
+        )
     content = trimmed(head, data, kept)
     covered = sorted({identity, *(name for name in still_there if name in head.replaces)})
     unique = digest(b"trimmed", identity.encode(), kept.astype("<i8").tobytes())

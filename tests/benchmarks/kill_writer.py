@@ -29,6 +29,8 @@ from dataflow_results.store import ResultStore  # noqa: E402
 BATCH = 20
 LARGE_BYTES = 50_000
 COLLECTION = "killed"
+MOST_BATCHES = 400
+"""More than a writer can store before it is killed."""
 LONGEST_SECONDS = 0.15
 """A writer lives at most so long once it has begun to write: long enough for tens of batches and a merge."""
 
@@ -80,8 +82,8 @@ def kill_once(folder: str, start: int, alive_seconds: float) -> None:
         writer.send_signal(signal.SIGKILL)
 
 
-def check(folder: str, up_to: int) -> tuple[int, int, int]:
-    """Batches that are there, wrong values, packs that are not whole."""
+def check(folder: str, batches: range) -> tuple[int, int, int]:
+    """Which of the batches are there, how many of their values are wrong, and how many packs are not whole."""
     store = ResultStore(folder, inline_bytes=10_000)
     partial = 0
     for entry in store.files.list("tasks"):
@@ -93,23 +95,24 @@ def check(folder: str, up_to: int) -> tuple[int, int, int]:
                 print(error)
                 partial += 1
     results = store.task(COLLECTION)
-    found = results.find(b"".join(map(keys, range(up_to))), now=1.0)
+    found = results.find(b"".join(map(keys, batches)), now=1.0)
     values = results.load(found, found.stored)
-    wanted = [value(*divmod(position, BATCH)) for position in found.stored.tolist()]
+    wanted = [value(batches[position // BATCH], position % BATCH) for position in found.stored.tolist()]
     wrong = sum(given != right for given, right in zip(values, wanted, strict=True))
     whole = sum((found.pack.reshape(-1, BATCH) >= 0).all(axis=1).tolist())
     return whole, wrong + len(found.stored) % BATCH, partial
 
 
 def kill_many(folder: str, kills: int, seed: int = 0) -> Outcome:
-    """Kill writers one after the other, and look after each; the last look reads every batch."""
+    """Kill writers one after the other; after each look at what it wrote and at every pack, in the end at everything."""
     moments = random.Random(seed)
-    wrong = partial = whole = 0
+    wrong = partial = 0
     for number in range(kills):
-        kill_once(folder, number * 1000, moments.uniform(0, LONGEST_SECONDS))
-        _, seen_wrong, seen_partial = check(folder, (number + 1) * 1000 if number % 20 == 19 else 1000)
+        kill_once(folder, number * MOST_BATCHES, moments.uniform(0, LONGEST_SECONDS))
+        own = range(number * MOST_BATCHES, (number + 1) * MOST_BATCHES)
+        _, seen_wrong, seen_partial = check(folder, own)
         wrong, partial = wrong + seen_wrong, partial + seen_partial
-    whole, last_wrong, _ = check(folder, kills * 1000)
+    whole, last_wrong, _ = check(folder, range(kills * MOST_BATCHES))
     return Outcome(kills=kills, batches=whole, wrong=wrong + last_wrong, partial=partial)
 
 

@@ -31,7 +31,7 @@ CALL_BYTES = 1024 * 1024 * 1024
 """The system takes at most 2 GiB in one call."""
 WITHOUT_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What filesystems answer that know no hard links."""
-FOLDER_TRIES = 5
+FOLDER_TRIES = 100
 """How often a folder is made again that somebody removes, being empty, before we write to it."""
 
 
@@ -257,7 +257,8 @@ def _in_folder(path: str, action: Callable[[], T]) -> T:
         try:
             return action()
         except FileNotFoundError:
-            os.makedirs(_folder_of(path), exist_ok=True)  # noqa: PTH103 - as above
+            with contextlib.suppress(FileNotFoundError):  # somebody removes a folder above while we make this one
+                os.makedirs(_folder_of(path), exist_ok=True)  # noqa: PTH103 - as above
     return action()
 
 

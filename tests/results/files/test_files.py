@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from fsspec.spec import AbstractBufferedFile
 
 from dataflow_results.errors import CorruptResult, ResultMissing, ResultsError, TemplateError
 from dataflow_results.files import Files, open_files
 from dataflow_results.files.protocol import PARTIAL_PREFIX, partial_name
-from dataflow_results.files.uploads import PART_BYTES
+from dataflow_results.files.uploads import PART_BYTES, upload
 from tests.results.servers import Place
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
@@ -282,3 +285,53 @@ def test_partial_names_differ() -> None:
     made = {partial_name() for _ in range(1000)}
     assert len(made) == 1000
     assert all(name.startswith(PARTIAL_PREFIX) for name in made)
+
+
+class BufferedFileSystem:
+    """As much of fsspec as an upload uses, with its own buffered files, which publish when they are closed."""
+
+    def __init__(self) -> None:
+        self.published: dict[str, bytes] = {}
+
+    def open(self, path: str, mode: str, block_size: int) -> BufferedFile:
+        """A file for writing."""
+        return BufferedFile(self, path, mode, block_size)
+
+
+class BufferedFile(AbstractBufferedFile):  # type: ignore[misc]
+    def _upload_chunk(self, final: bool = False) -> bool:
+        self.sent = getattr(self, "sent", b"") + self.buffer.getvalue()
+        if final:
+            self.fs.published[self.path] = self.sent
+        return True
+
+
+@pytest.mark.parametrize("pieces", [[b"a" * 100], [b"a" * PART_BYTES, b"b" * PART_BYTES, b"c"]], ids=["short", "long"])
+def test_an_upload_that_breaks_publishes_nothing(pieces: list[bytes]) -> None:
+    """What was sent before the error is not published, not even when the file is collected as garbage."""
+
+    def breaking() -> Iterator[bytes]:
+        yield from pieces
+        raise ZeroDivisionError
+
+    filesystem = BufferedFileSystem()
+    with pytest.raises(ZeroDivisionError):
+        upload(filesystem, "a", breaking(), lambda action: action())
+    gc.collect()
+    assert filesystem.published == {}
+    upload(filesystem, "a", iter(pieces), lambda action: action())
+    assert filesystem.published == {"a": b"".join(pieces)}
+
+
+def test_no_folder_is_missed_while_others_remove_it(tmp_path: Path) -> None:
+    """Writers and removers of one folder, at once, do not stumble over each other."""
+    files = open_files(tmp_path)
+
+    def come_and_go(number: int) -> None:
+        for _ in range(150):
+            assert files.create(f"deep/deeper/{number}", b"%d" % number)
+            files.remove([f"deep/deeper/{number}"])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(come_and_go, range(8)))
+    assert list(tmp_path.iterdir()) == []

@@ -87,6 +87,20 @@ def test_a_dead_claim_is_removed_by_the_next(clock: Clock) -> None:
     assert not dead.still_held()
 
 
+def test_a_heart_that_stopped_is_not_heard_again(clock: Clock) -> None:
+    """Looking at the same last heartbeat again and again does not keep a claim alive."""
+    files = fresh_files()
+    dead = claims_on(files, clock).take([A], "run 1")
+    waiting = claims_on(files, clock).take([A], "run 2")
+    clock.now += 5
+    dead.beat()
+    for _ in range(3):
+        assert waiting.look_again() == set()
+        clock.now += LEASE / 3
+        waiting.beat()
+    assert waiting.look_again() == {A}
+
+
 def test_a_heartbeat_keeps_a_claim(clock: Clock) -> None:
     """A claim that beats every third of its lease is yielded to for as long as it does."""
     files = fresh_files()

@@ -121,7 +121,8 @@ def test_signatures(writer: bytes | None) -> None:
         if signing_key == b"ours":
             assert check_pack(data, where=label(7), signing_key=b"ours").rows == 1
         else:
-            with pytest.raises(UntrustedResult):
+            said = "is not signed" if signing_key is None else "not of this signing key"
+            with pytest.raises(UntrustedResult, match=said):
                 check_pack(data, where=label(7), signing_key=b"ours")
 
 
