@@ -1,4 +1,4 @@
-"""The record of a run in the stores it uses: begun with the first kept result, ended with the run, read for a resume."""
+"""The record of a run in the stores it uses: begun with the first kept result, ended with it, read for a resume."""
 
 from __future__ import annotations
 

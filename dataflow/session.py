@@ -379,6 +379,7 @@ class Run:
     def close(self) -> None:
         """Drop everything the run has on the cluster; states stay, values do not."""
         self._driver.close()
+        self._records.end("Cancelled")  # of a run that was not concluded: Ctrl-C, or an error on the way
 
     def hold(self, node: Node) -> None:
         """Somebody may ask for the value of this node."""

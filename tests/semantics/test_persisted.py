@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from dataflow.graph.nodes import Graph
 from dataflow.persistence import FlowPersistence, Persistence, StoreAddress
 from dataflow.session import open_run
+from dataflow_results import RunRecords, open_store
 from dataflow_results.policies import INPUTS, CachePolicy
 from tests.semantics.flows_strategy import Recipe, build, recipes
 from tests.semantics.functions import FUNCTIONS
@@ -51,6 +52,9 @@ def persistence(name: str, policy: CachePolicy | None) -> Persistence:
 def run_kept(graph: Graph, store: str, resume: str) -> list[dict[str, Any]]:
     """Run a graph whose tasks keep their results in a store, and ask for all of it; Cached counts as Completed."""
     kept = FlowPersistence(persist=True, storage=StoreAddress(url=store))
+    records = RunRecords(open_store(store).files)
+    records.begin(resume, flow="generated")
+    records.end(resume, "Failed")
     run = open_run("generated", graph, "inline", persistence=kept, resume=resume)
     try:
         for node in graph.nodes:

@@ -297,6 +297,9 @@ class BufferedFileSystem:
         """A file for writing."""
         return BufferedFile(self, path, mode, block_size)
 
+    def invalidate_cache(self, path: str) -> None:
+        """There is none."""
+
 
 class BufferedFile(AbstractBufferedFile):  # type: ignore[misc]
     def _upload_chunk(self, final: bool = False) -> bool:
