@@ -10,6 +10,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from dataflow.compiler.lineage import Lineage
 from dataflow.compiler.memory import Memories, Memory
 from dataflow.compiler.plan import Plan, compile_stages, plan_of
 from dataflow.compiler.program import Compiler
@@ -81,7 +82,8 @@ class Run:
         self._records = RunRecordKeeper(self.id, name, kept)
         if resume is not None:
             self._records.check_resume()
-        self._compiler = Compiler(_is_large, self._memory_of)
+        self._lineage = Lineage(memories=self._memories)
+        self._compiler = Compiler(_is_large, self._memory_of, self._lineage)
         self._kept: frozenset[Node] = frozenset()
         # A resumed run goes on under its id; its columns on the cluster must not be taken for those of before.
         driver_id = self.id if resume is None else f"{resume}-{_new_id()}"
@@ -327,7 +329,7 @@ class Run:
         if memory is None or segment is None or segment.state_of(at) not in SUCCESSFUL:
             return None
         key = segment.key_of(at)
-        unkeyed = memory.plan is not None and not any(key)
+        unkeyed = not memory.by_place and not any(key)
         return None if unkeyed else memory.reference(node.slug, at, key)
 
     def _wait_or_raise(self, node: Node, index: int | range | None, timeout: float | None) -> None:

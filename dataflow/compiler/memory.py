@@ -23,7 +23,7 @@ from dataflow_results.templates import Template, serializer_for
 if TYPE_CHECKING:
     from dataflow_results.keys import KeyPlan
 
-__all__ = ["Memories", "Memory"]
+__all__ = ["Memories", "Memory", "identity_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,11 @@ class Memory:
     """How the results of one step are found and kept. The same for all elements; travels with the program."""
 
     plan: KeyPlan | None
-    """What keys are made of; None: of the run, the node and the index of the element."""
+    """What keys are made of; None where they follow from the lineage, or from the run, the node and the index."""
+    is_lineage: bool
+    """Whether keys are made of how the arguments came to be; see `lineage`."""
+    isolation: str | None
+    """``"SERIALIZABLE"``: two runs that want one key compute it once; None: so for plain nodes, but not in maps."""
     defaults: Mapping[str, Any]
     """Values of parameters that a call need not give; they count as if they were given."""
     rest: str
@@ -48,6 +52,11 @@ class Memory:
     """Whether what is found is not taken, but replaced."""
     template: Template | None = None
     """File name of each result; None: packs."""
+
+    @property
+    def by_place(self) -> bool:
+        """Whether keys follow from the run, the node and the index of the element."""
+        return self.plan is None and not self.is_lineage
 
     def reference(self, slug: str, index: int, key: bytes) -> ResultReference:
         """Where the result of one element lies.
@@ -84,9 +93,11 @@ class Memories:
 
     def _make(self, task: TaskSpec, asked: Persistence) -> Memory:
         parameters = asked.signature.parameters.values()
-        identity = _identity(task, asked)
+        identity, policy = identity_of(task), _policy(asked)
         return Memory(
-            plan=self._plan(identity, asked),
+            plan=self._plan(identity, policy, asked),
+            is_lineage=policy is not None and policy.is_lineage,
+            isolation=None if policy is None else policy.isolation,
             defaults={p.name: p.default for p in parameters if p.default is not p.empty},
             rest=next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), ""),
             collection=identity.collection,
@@ -111,9 +122,8 @@ class Memories:
         if memory is not None and memory.template is not None and node.space is not None:
             _check_files(node, memory.template)
 
-    def _plan(self, identity: TaskIdentity, asked: Persistence) -> KeyPlan | None:
-        policy = _policy(asked)
-        if policy is None or not policy.caches:
+    def _plan(self, identity: TaskIdentity, policy: CachePolicy | None, asked: Persistence) -> KeyPlan | None:
+        if policy is None or not policy.caches or policy.is_lineage:
             return None
         place = results.RunPlace(run=self.run_id, flow_parameters=self.persistence.parameters or {})
         return results.make_plan(
@@ -163,14 +173,15 @@ def _module_of(function: Any) -> str:
     return Path(file).stem if file else module
 
 
-def _identity(task: TaskSpec, asked: Persistence) -> TaskIdentity:
-    function = plain_function(asked.function)
-    name = getattr(function, "__qualname__", task.name)
-    policy = _policy(asked)
-    needs_source = policy is not None and policy.reads_source
+def identity_of(task: TaskSpec) -> TaskIdentity:
+    """A task as keys know it: by name and place, and by its source where a policy looks at that."""
+    asked = task.persistence
+    function = plain_function(task.function if asked is None else asked.function)
+    policy = None if asked is None else _policy(asked)
+    needs_source = asked is None or policy is None or policy.reads_source
     return TaskIdentity(
         name=task.name,
-        module_qualname=f"{_module_of(function)}.{name}",
-        version=asked.version,
-        source=results.source_of(asked.function) if needs_source else None,
+        module_qualname=f"{_module_of(function)}.{getattr(function, '__qualname__', task.name)}",
+        version=None if asked is None else asked.version,
+        source=results.source_of(function if asked is None else asked.function) if needs_source else None,
     )

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dataflow.compiler.lineage import ElementKeys, Lineage
 from dataflow.compiler.memory import Memory
-from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Node, TaskSpec, Template, Whole
+from dataflow.compiler.recipes import Known
+from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Items, Node, TaskSpec, Template, Whole
 from dataflow.graph.stages import Stage
 
 __all__ = ["ByKey", "Compiled", "Compiler", "Guard", "Program", "Source", "Step"]
@@ -31,6 +33,8 @@ class Step:
     """How its results are found in a store and kept there; None: they are not."""
     labels: tuple[tuple[str, int], ...] = ()
     """Names of the arguments that its keys may be made of, with their slots; of steps with a memory only."""
+    element_keys: ElementKeys | None = None
+    """How the keys of a mapped node are made under LINEAGE."""
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -85,6 +89,8 @@ class Compiled:
     program: Program
     broadcasts: tuple[Source, ...]
     columns: tuple[Source, ...]
+    lineage: tuple[Known | None, ...] = ()
+    """Keys of the steps of a plain stage that are known already."""
 
 
 class _Frame:
@@ -102,6 +108,10 @@ class _Frame:
             known = self._known[identity] = (kind, len(entries))
             entries.append(source)
         return known
+
+    def slot_of_items(self, items: Items) -> int:
+        """The slot that holds some literal items."""
+        return self.slot(self._known["items", id(items)])
 
     def slot(self, place: tuple[str, int]) -> int:
         kind, position = place
@@ -123,13 +133,18 @@ class Compiler:
     Args:
         is_large: whether a constant should travel under a key of its own.
         memory_of: gives how the results of a task are kept, None if they are not.
+        lineage: gives the keys of nodes whose memory is by lineage.
     """
 
     def __init__(
-        self, is_large: Callable[[Any], bool], memory_of: Callable[[TaskSpec], Memory | None] = lambda task: None
+        self,
+        is_large: Callable[[Any], bool],
+        memory_of: Callable[[TaskSpec], Memory | None] = lambda task: None,
+        lineage: Lineage | None = None,
     ) -> None:
         self._is_large = is_large
         self._memory_of = memory_of
+        self._lineage = lineage
         self._programs: dict[object, Program] = {}
 
     def compile(self, stage: Stage, *, keeps: Callable[[Node], bool], depths: Mapping[Node, set[int]]) -> Compiled:
@@ -155,6 +170,8 @@ class Compiler:
             [(name, self._place_mapped(frame, steps_of, argument)) for name, argument in _arguments(node)]
             for node in stage.nodes
         ]
+        for items in (items for node in stage.nodes if self._is_lineage(node) for items in self._lineage_items(node)):
+            frame.place("column", frame.columns, items, ("items", id(items)))
         program = self._program(stage, frame, calls, outputs, measures)
         return Compiled(object(), program, tuple(frame.broadcasts), tuple(frame.columns))
 
@@ -177,7 +194,22 @@ class Compiler:
         program = self._programs.get(key)
         if program is None:
             program = self._programs[key] = self._plain_program(stage, outputs, measures)
-        return Compiled(key, program, (), tuple(columns))
+        known = tuple(self._known(node) for node in stage.nodes) if program.is_kept else ()
+        return Compiled(key, program, (), tuple(columns), known if any(known) else ())
+
+    def _is_lineage(self, node: Node) -> bool:
+        memory = self._memory_of(node.task)
+        return memory is not None and memory.is_lineage and self._lineage is not None
+
+    def _lineage_items(self, node: Node) -> list[Items]:
+        assert self._lineage is not None
+        return self._lineage.items_of(node)
+
+    def _known(self, node: Node) -> Known | None:
+        if not self._is_lineage(node):
+            return None
+        assert self._lineage is not None
+        return Known(self._lineage.key(node), self._lineage.preimage(node))
 
     def _plain_program(self, stage: Stage, outputs: tuple[int, ...], measures: tuple[tuple[int, int], ...]) -> Program:
         frame = _Frame()
@@ -201,20 +233,24 @@ class Compiler:
             constants=tuple(frame.constants),
             broadcasts=len(frame.broadcasts),
             columns=len(frame.columns),
-            steps=tuple(self._with_memory(step, node) for step, node in zip(steps, stage.nodes, strict=True)),
+            steps=tuple(self._with_memory(step, node, frame) for step, node in zip(steps, stage.nodes, strict=True)),
             outputs=outputs,
             measures=measures,
             is_async=stage.nodes[0].task.is_async,
         )
 
-    def _with_memory(self, step: Step, node: Node) -> Step:
+    def _with_memory(self, step: Step, node: Node, frame: _Frame) -> Step:
         memory = self._memory_of(node.task)
         if memory is None:
             return step
         known = node.task.parameters
         extra = (f"{memory.rest}[{i}]" for i in range(len(step.positional) - len(known)))
         labels = (*zip((*known, *extra), step.positional, strict=False), *step.keywords)
-        return replace(step, memory=memory, labels=labels)
+        made = None
+        if node.space is not None and self._is_lineage(node):
+            assert self._lineage is not None
+            made = self._lineage.element_keys(node, frame.slot_of_items)
+        return replace(step, memory=memory, labels=labels, element_keys=made)
 
     def _place_mapped(self, frame: _Frame, steps_of: Mapping[Node, int], source: Source) -> tuple[str, int]:
         """Where an argument of a mapped node stands: the same for all elements, or one for each."""
@@ -235,6 +271,8 @@ class Compiler:
                 return ("step", steps_of[used.node])
             case Elements(used):
                 return frame.place("column", frame.columns, source, ("elements", used))
+            case Items():
+                return frame.place("column", frame.columns, source, ("items", id(source)))
             case _:
                 return frame.place("column", frame.columns, source, object())
 

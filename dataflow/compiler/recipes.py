@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["Batch", "Broken", "Direct", "Each", "Fill", "Gather", "Literal", "Part", "Parts", "Pick", "Values"]
+__all__ = ["Batch", "Broken", "Direct", "Each", "Fill", "Gather", "Known", "Literal", "Part", "Parts", "Pick", "Values"]
 
 
 class Literal(NamedTuple):
@@ -67,6 +67,13 @@ class Fill(NamedTuple):
 Recipe = Literal | Direct | Broken | Pick | Gather | Fill
 
 
+class Known(NamedTuple):
+    """The key of a plain node, and what it was made of, packed for its record."""
+
+    key: bytes
+    preimage: bytes
+
+
 class Values(NamedTuple):
     """A column of literal values (any sequence)."""
 
@@ -103,6 +110,8 @@ class Batch:
     """How long an element took so far; None if that is not known yet."""
     first: int = 0
     """Index of its first element in the index space of its nodes."""
+    lineage: tuple[tuple[Known | None, ...], ...] = ()
+    """Keys that are known already, for each plain node and step; empty if there are none."""
     mapped: bool = False
     """Whether its elements are those of a mapped stage."""
     slugs: tuple[tuple[str, ...], ...] = ()

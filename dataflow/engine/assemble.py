@@ -10,7 +10,20 @@ from typing import Any
 import cloudpickle
 
 from dataflow.compiler.program import ByKey, Guard, Program
-from dataflow.compiler.recipes import Batch, Broken, Direct, Each, Fill, Gather, Literal, Part, Parts, Pick, Values
+from dataflow.compiler.recipes import (
+    Batch,
+    Broken,
+    Direct,
+    Each,
+    Fill,
+    Gather,
+    Known,
+    Literal,
+    Part,
+    Parts,
+    Pick,
+    Values,
+)
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.items import GeneratorItems, slice_of
 from dataflow.engine.records import BatchRecord, StageRecord
@@ -88,6 +101,7 @@ class Assembler:
             seconds_per_element=record.lane.pace.seconds_per_element,
             first=record.spans[0].start if record.spans else 0,
             mapped=bool(record.spans) and not record.spans[0].stage.plain,
+            lineage=_lineage(record) if record.lane.program.is_kept else (),
             slugs=_slugs(record) if record.lane.program.is_kept else (),
         )
         return Assembled(record=record, batch=batch, keys=tuple(keys.positions))
@@ -180,6 +194,11 @@ class Assembler:
 
 def _width(record: BatchRecord) -> int:
     return record.measures.stop - record.measures.start if record.measures is not None else 0
+
+
+def _lineage(record: BatchRecord) -> tuple[tuple[Known | None, ...], ...]:
+    known = tuple(span.stage.compiled.lineage for span in record.spans)
+    return known if any(known) else ()
 
 
 def _slugs(record: BatchRecord) -> tuple[tuple[str, ...], ...]:

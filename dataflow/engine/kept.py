@@ -54,6 +54,12 @@ class Lookup:
     waiting: AbstractSet[int] = frozenset()
     """Elements whose result somebody else is computing now."""
 
+    def is_missing(self, size: int) -> Array:
+        """For each of the first elements, whether it was not found."""
+        missing = np.zeros(len(self.values), bool)
+        missing[[*self.missing, *self.repeats, *self.waiting]] = True
+        return missing[:size]
+
 
 def kept_steps(program: Program, batch: Batch) -> dict[int, KeptStep]:
     """The steps of a program that keep their results, by position."""
@@ -90,6 +96,7 @@ class KeptStep:
 
     def __init__(self, program: Program, memory: Memory, position: int, batch: Batch) -> None:
         self._memory = memory
+        self._position = position
         self._step: Step = program.steps[position]
         self._first_column = len(program.constants) + program.broadcasts
         self._batch = batch
@@ -119,9 +126,14 @@ class KeptStep:
         """Arguments that differ by element, of the chunks so far."""
 
     @property
+    def is_known_ahead(self) -> bool:
+        """Whether keys can be made before the steps before this one have run."""
+        return self._memory.is_lineage
+
+    @property
     def keys_to_tell(self) -> bytes:
         """Keys of all elements, one after the other, unless they follow from the place."""
-        return b"" if self._memory.plan is None else self.keys.tobytes()
+        return b"" if self._memory.by_place else self.keys.tobytes()
 
     def look_up(self, frame: list[Any], rows: Rows, start: int, size: int) -> Lookup:
         """Find the elements of a chunk in the store.
@@ -157,6 +169,8 @@ class KeptStep:
         broken: set[int] = set()
         for slot in self._step.guards:
             column = slot - self._first_column
+            if column >= len(rows):
+                continue  # looked up ahead: what the step before gives is not known yet
             if column < 0:
                 if type(frame[slot]) is Failure:
                     return set(range(size))
@@ -167,28 +181,45 @@ class KeptStep:
     # Keys
 
     def _keys_of(self, frame: list[Any], rows: Rows, start: int, size: int, broken: set[int]) -> Keys:
-        plan = self._memory.plan
-        if plan is None:
+        if self._memory.by_place:
             found = Keys(digests=self._position_keys(start, size))
+        elif self._memory.is_lineage:
+            found = self._lineage_keys(rows, start, size)
         else:
-            columns = {
-                name: _without(rows[slot - self._first_column], broken)
-                for name, slot in self._step.labels
-                if slot >= self._first_column
-            }
-            if self._shared is None:
-                self._given = self._shared_arguments(frame)
-                self._shared = self._given if plan.needs_values else plan.encode_shared(self._given)
-            plan = replace(plan, arguments=(*columns, *self._given))
-            self._columns.append(columns)
-            indices = range(self._batch.first + start, self._batch.first + start + size)
-            if self._together:
-                found = replace(plan, node=self._slugs[0]).keys(columns, self._shared, size, indices)
-            else:
-                found = self._keys_one_by_one(plan, columns, start, size)
-            self._chunks.append(found)
+            found = self._planned_keys(frame, rows, start, size, broken)
         if broken:
             found = replace(found, absent=found.absent | broken)
+        return found
+
+    def _lineage_keys(self, rows: Rows, start: int, size: int) -> Keys:
+        made = self._step.element_keys
+        if made is None:
+            known = (entry[self._position] for entry in self._batch.lineage[start : start + size])
+            return Keys(digests=b"".join(entry.key for entry in known if entry is not None))
+        first = self._batch.first + start
+        found: Keys = made.keys(lambda slot: rows[slot - self._first_column], range(first, first + size))
+        self._chunks.append(found)
+        return found
+
+    def _planned_keys(self, frame: list[Any], rows: Rows, start: int, size: int, broken: set[int]) -> Keys:
+        plan = self._memory.plan
+        assert plan is not None
+        columns = {
+            name: _without(rows[slot - self._first_column], broken)
+            for name, slot in self._step.labels
+            if slot >= self._first_column
+        }
+        if self._shared is None:
+            self._given = self._shared_arguments(frame)
+            self._shared = self._given if plan.needs_values else plan.encode_shared(self._given)
+        plan = replace(plan, arguments=(*columns, *self._given))
+        self._columns.append(columns)
+        indices = range(self._batch.first + start, self._batch.first + start + size)
+        if self._together:
+            found = replace(plan, node=self._slugs[0]).keys(columns, self._shared, size, indices)
+        else:
+            found = self._keys_one_by_one(plan, columns, start, size)
+        self._chunks.append(found)
         return found
 
     def _position_keys(self, start: int, size: int) -> bytes:
@@ -362,13 +393,20 @@ class KeptStep:
         return {name: list(chain.from_iterable(chunk[name] for chunk in self._columns)) for name in self._columns[0]}
 
     def _preimage(self, rows: Array) -> bytes:
-        plan = self._memory.plan
-        if plan is None:
+        if self._memory.by_place:
             return b""  # keys that follow from the place need no explanation
-        columns = None
-        if len(rows) <= OUTLINED_ROWS:  # then a later miss can name the path inside of an argument
-            columns = self._joined_columns()
+        if self._memory.is_lineage:
+            return self._lineage_preimage(rows)
+        plan = self._memory.plan
+        assert plan is not None
+        columns = self._joined_columns() if len(rows) <= OUTLINED_ROWS else None  # then a miss can name the path
         return pack_preimage(plan, joined_keys(self._chunks), rows.tolist(), columns=columns, shared=self._given)
+
+    def _lineage_preimage(self, rows: Array) -> bytes:
+        if self._step.element_keys is not None:
+            return pack_preimage(self._step.element_keys.plan, joined_keys(self._chunks), rows.tolist())
+        known = self._batch.lineage[int(rows[0])][self._position]
+        return known.preimage if known is not None and len(rows) == 1 else b""
 
 
 def _same_file(template: str, slug: str, one: int, other: int) -> TemplateError:

@@ -20,7 +20,7 @@ from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
 from dataflow.engine.generated import fast_walk
-from dataflow.engine.kept import KeptStep
+from dataflow.engine.kept import KeptStep, Lookup
 from dataflow.engine.walk import Ledger, failure_of, walk_carefully, walk_fast
 from dataflow.engine.walk_async import walk_async
 from dataflow.states import SUCCESSFUL, StateType
@@ -147,15 +147,50 @@ class PersistedWalk:
 
     def _run_chunk(self, start: int, size: int, control: Control) -> int:
         """Take a chunk through all parts; gives how many of its elements were begun, all of which have ended."""
+        ahead = self._look_ahead(start, size)
         for part in self._parts:
             self._chunk_end = start + size
             rows = self._rows(part, start, size)
+            wanted = self._wanted(part, ahead, start, size)
             if part.is_kept:
-                size = self._run_kept(part, rows, start, size, control)
+                size = self._run_kept(part, rows, start, wanted, size, control, ahead.get(part.first))
             else:
-                size = self._run_some(part, rows, start, self._not_waiting(start, range(size)), size, control)
+                size = self._run_some(part, rows, start, self._not_waiting(start, wanted), size, control)
             control = _never_stop  # the elements that were begun are ended
         return size
+
+    def _look_ahead(self, start: int, size: int) -> dict[int, Lookup]:
+        """Look up, before anything is run, the steps whose keys do not depend on what the steps before them give."""
+        rows = [column[start : start + size] for column in self._columns]
+        return {
+            position: step.look_up(self._frame, rows, start, size)
+            for position, step in self._kept.items()
+            if step.is_known_ahead
+        }
+
+    def _wanted(self, part: Part, ahead: Mapping[int, Lookup], start: int, size: int) -> Sequence[int]:
+        """The elements of a chunk that a part must be run for: not those that only lead to what was found."""
+        if not ahead:
+            return range(size)
+        needed = np.zeros(size, bool)
+        for position in part.positions:
+            needed |= self._needed(position, ahead, size)
+        left_out = np.flatnonzero(~needed)
+        for position in part.positions:
+            self._states[position, start + left_out] = CACHED
+        return np.flatnonzero(needed).tolist() if len(left_out) else range(size)
+
+    def _needed(self, position: int, ahead: Mapping[int, Lookup], size: int) -> np.ndarray[Any, Any]:
+        """For which elements of a chunk somebody needs what a step gives."""
+        program = self._ledger.program
+        needed = np.full(size, position in program.outputs)
+        slot = self._first_column + program.columns + position
+        for later in range(position + 1, len(program.steps)):
+            if slot in program.steps[later].slots:
+                wanting = self._needed(later, ahead, size)
+                found = ahead.get(later)
+                needed |= wanting & found.is_missing(size) if found is not None else wanting
+        return needed
 
     def _rows(self, part: Part, start: int, size: int) -> list[Sequence[Any]]:
         """What fills the column slots of a part: the columns of the batch, then what the steps before it gave."""
@@ -163,19 +198,31 @@ class PersistedWalk:
         sources = (*self._columns, *self._values[: part.first])
         return [source if whole else source[start : start + size] for source in sources]
 
-    def _run_kept(self, part: Part, rows: list[Sequence[Any]], start: int, size: int, control: Control) -> int:
+    def _run_kept(
+        self,
+        part: Part,
+        rows: list[Sequence[Any]],
+        start: int,
+        wanted: Sequence[int],
+        size: int,
+        control: Control,
+        found: Lookup | None,
+    ) -> int:
         """Take what the store has, and run the others."""
-        position, step = part.first, self._kept[part.first]
-        found = step.look_up(self._frame, rows, start, size)
-        own = self._values[position]
-        own[start : start + size] = found.values
+        position = part.first
+        if found is None:
+            found = self._kept[position].look_up(self._frame, rows, start, size)
+        self._values[position][start : start + size] = found.values[:size]
         self._states[position, start : start + size] = CACHED
-        if found.waiting:
-            self._states[position, [start + offset for offset in found.waiting]] = PENDING
-            self._waiting.update(start + offset for offset in found.waiting)
-        size = self._run_some(part, rows, start, self._not_waiting(start, found.missing), size, control)
+        waiting = [offset for offset in found.waiting if offset < size]
+        self._states[position, [start + offset for offset in waiting]] = PENDING
+        self._waiting.update(start + offset for offset in waiting)
+        missing = found.missing if isinstance(wanted, range) else sorted({*found.missing} & {*wanted})
+        missing = missing if isinstance(missing, range) else [offset for offset in missing if offset < size]
+        size = self._run_some(part, rows, start, self._not_waiting(start, missing[:size]), size, control)
         for offset, error in found.refused.items():
-            self._fail(position, start + offset, failure_of(error))
+            if offset < size:
+                self._fail(position, start + offset, failure_of(error))
         for offset, first in found.repeats.items():
             if offset < size:
                 self._repeat(position, start + offset, first)

@@ -11,6 +11,8 @@ import typing as _typing
 if _typing.TYPE_CHECKING:
     from dataflow_results.canonical import encode, register, source_of
     from dataflow_results.key_plans import CallArguments, RunPlace, make_plan
+    from dataflow_results.key_positions import item_keys
+    from dataflow_results.keys import node_key
     from dataflow_results.locations import AzureResult, GCSResult, LocalResult, MemoryResult, S3Result
     from dataflow_results.policies import (
         DEFAULT,
@@ -23,6 +25,7 @@ if _typing.TYPE_CHECKING:
         CacheKeyFnPolicy,
         CachePolicy,
     )
+    from dataflow_results.preimages import pack_preimage
     from dataflow_results.problems import ResultsWarning
     from dataflow_results.records import Provenance, ResultReference
     from dataflow_results.runs import RunPhase, RunRecords
@@ -54,9 +57,12 @@ __all__ = [
     "S3Result",
     "Template",
     "encode",
+    "item_keys",
     "load",
     "make_plan",
+    "node_key",
     "open_store",
+    "pack_preimage",
     "register",
     "source_of",
 ]
@@ -64,11 +70,14 @@ __all__ = [
 _MODULES = {
     "canonical": ("encode", "register", "source_of"),
     "key_plans": ("CallArguments", "RunPlace", "make_plan"),
+    "key_positions": ("item_keys",),
+    "keys": ("node_key",),
     "locations": ("AzureResult", "GCSResult", "LocalResult", "MemoryResult", "S3Result"),
     "policies": (
         "DEFAULT", "FLOW_PARAMETERS", "INPUTS", "LINEAGE", "NO_CACHE", "RUN_ID", "TASK_SOURCE", "CacheKeyFnPolicy",
         "CachePolicy",
     ),
+    "preimages": ("pack_preimage",),
     "problems": ("ResultsWarning",),
     "records": ("Provenance", "ResultReference"),
     "runs": ("RunPhase", "RunRecords"),

@@ -1,9 +1,9 @@
-"""What a store holds: results listed by flow, task, node, run, time and size, found by key, and how much they take."""
+"""What a store holds: results by flow, task, node, run, time and size, and put together by what they share."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -24,9 +24,9 @@ __all__ = [
     "ElementRecord",
     "GroupRecord",
     "Query",
+    "element_records",
     "elements_in",
     "elements_of",
-    "find_elements",
     "grouped",
     "list_batches",
     "matching_batches",
@@ -35,9 +35,6 @@ __all__ = [
 
 GROUPS: Final = ("flow", "task", "node", "run_id", "collection")
 """What batches can be grouped by."""
-HEX: Final = frozenset("0123456789abcdef")
-SHORTEST_PREFIX: Final = 4
-"""Fewer hexadecimal digits of a key are taken for the name of a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +78,7 @@ class BatchRecord:
     section: int
     """Number of the batch in its pack."""
     task: str
+    """Its name; of values that no task made, their collection."""
     flow: str
     node: str
     run_id: str
@@ -205,7 +203,7 @@ def _batch(head: PackHead, section: int, rows: Array, sizes: Array) -> BatchReco
         collection=head.collection,
         pack=head.id,
         section=section,
-        task=said.task,
+        task=said.task or head.collection,
         flow=said.flow,
         node=said.node,
         run_id=said.run_id,
@@ -290,19 +288,28 @@ def elements_of(
     return sorted(found, key=lambda one: (one.collection, one.provenance.node, one.index, one.provenance.created_at))
 
 
-def elements_in(packs: CollectionPacks, query: Query, *, now: float | None = None) -> Iterator[ElementRecord]:
+def elements_in(
+    packs: CollectionPacks,
+    query: Query,
+    *,
+    now: float | None = None,
+    which: Callable[[PackHead], Array] | None = None,
+) -> Iterator[ElementRecord]:
     """The single results of a collection that match.
 
     Args:
         packs: of the collection.
         query: which results; ``min_bytes`` counts for each of them.
         now: seconds since the epoch; what has expired by then is left out. None: what was replaced or expired, too.
+        which: tells of each row of a pack whether it is meant (bool); None means all are.
     """
     for number, head in enumerate(packs.heads):
         if any(query.matches_names(section.provenance, packs.name) for section in head.sections):
             given = packs.given(number, time.time() if now is None else now)
             rows = np.arange(head.rows) if now is None else given
-            found = _elements(head, rows, given)
+            if which is not None:
+                rows = rows[which(head)[rows]]
+            found = element_records(head, rows, given)
             yield from (one for one in found if one.kind is not Kind.TOMBSTONE and _is_meant(one, query))
 
 
@@ -312,7 +319,7 @@ def _is_meant(element: ElementRecord, query: Query) -> bool:
     return in_time and query.matches_names(said, element.collection) and element.size_bytes >= query.min_bytes
 
 
-def _elements(head: PackHead, rows: Array, given: Array) -> Iterator[ElementRecord]:
+def element_records(head: PackHead, rows: Array, given: Array) -> Iterator[ElementRecord]:
     """The records of some rows of a pack, of which some are still given."""
     columns = (
         rows,
@@ -343,50 +350,6 @@ def _elements(head: PackHead, rows: Array, given: Array) -> Iterator[ElementReco
             section=section,
             row=row,
         )
-
-
-def find_elements(store: ResultStore, text: str, *, now: float | None = None) -> list[ElementRecord]:
-    """The results that a text names, those that are still given first, then the newest first.
-
-    Args:
-        store: the store; nothing in it is changed.
-        text: a reference, ``collection/key``, the first digits of a key, or the name a user gave.
-        now: seconds since the epoch; None asks the clock.
-
-    Raises:
-        StoreError: the store does not answer.
-
-    Example:
-        >>> from dataflow_results.store import ResultStore
-        >>> store = ResultStore("memory://find-example")
-        >>> reference = store.put("answer", 42)
-        >>> [one.name for text in ("answer", str(reference), "0123") for one in find_elements(store, text)]
-        ['answer', 'answer']
-    """
-    collection, _, key = text.rpartition("#")[2].rpartition("/")
-    at = _at(now)
-    packs = read_packs(store.files, store.signing_key, only=lambda name: collection in {"", name})
-    found = [
-        element
-        for each in packs
-        for number, head in enumerate(each.heads)
-        for element in _elements(head, _named(head, text, key), each.given(number, at))
-        if element.kind is not Kind.TOMBSTONE
-    ]
-    return sorted(found, key=lambda one: (one.given, one.provenance.created_at, one.pack), reverse=True)
-
-
-def _named(head: PackHead, text: str, key: str) -> Array:
-    """Rows of a pack whose key begins with some digits, or that a user gave a name."""
-    rows = [] if head.names is None else [row for row, name in enumerate(head.names) if name == text]
-    if len(key) >= SHORTEST_PREFIX and len(key) <= 2 * DIGEST_BYTES and HEX.issuperset(key):
-        whole, half = bytes.fromhex(key[: len(key) // 2 * 2]), key[len(key) // 2 * 2 :]
-        keys = np.frombuffer(head.keys, np.uint8).reshape(-1, DIGEST_BYTES)
-        alike = (keys[:, : len(whole)] == np.frombuffer(whole, np.uint8)).all(axis=1)
-        if half:
-            alike &= keys[:, len(whole)] >> 4 == int(half, 16)
-        rows += np.flatnonzero(alike).tolist()
-    return np.unique(np.array(rows, np.int64))
 
 
 def _at(now: float | None) -> float:

@@ -6,19 +6,22 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dataflow_results.catalogue import ElementRecord, Query, elements_in
+from dataflow_results.catalogue import ElementRecord, Query, elements_in, matching_batches
 from dataflow_results.errors import ReadingError, ResultMissing, StoreError
 from dataflow_results.explain import Candidate, Explanation, explain
 from dataflow_results.explain import Reason as Why
+from dataflow_results.finding import begins_with
 from dataflow_results.inventory import CollectionPacks, QuietProblems, ReadOnlyFiles, read_packs, shelf_of
 from dataflow_results.preimages import BatchPreimage, pack_preimage, unpack_preimage
 
 if TYPE_CHECKING:
+    from dataflow_results.columns import Array
     from dataflow_results.keys import KeyPlan, Keys
     from dataflow_results.pack_parts import PackHead
     from dataflow_results.store import ResultStore
@@ -26,8 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Computed", "summed_up", "why_computed", "why_missed"]
 
-MOST_BATCHES: Final = 200
+MOST_BATCHES: Final = 100
 """The nearest record is looked for among so many, the newest ones."""
+ALWAYS: Final = float("-inf")
+"""A time at which nothing has expired."""
 DELETED: Final = "the record with exactly this key was deleted, or was set aside because it is damaged"
 
 
@@ -105,7 +110,7 @@ class Computed:
 
 
 def why_computed(
-    store: ResultStore, query: Query, *, element: int | None = None, key: str = "", most: int = 100
+    store: ResultStore, query: Query, *, element: int | None = None, key: str = "", most: int = 20
 ) -> list[Computed]:
     """Why the newest results that match were computed, and not found among those stored before them.
 
@@ -121,19 +126,35 @@ def why_computed(
         StoreError: the store does not answer.
     """
     packs = [each for each in read_packs(store.files, store.signing_key) if _holds(each, query)]
-    matching = [
-        one
-        for each in packs
-        for one in elements_in(each, query)
-        if (element is None or one.index == element) and one.key.hex().startswith(key)
-    ]
-    if not matching:
+    found = _newest_batch(packs, query) if element is None and not key else _asked_for(packs, query, element, key)
+    if not found:
         fix = "`dataflow results ls` says what is stored"
         raise ResultMissing("nothing is stored that matches", where=store.url, fix=fix)
+    last = max(found, key=lambda one: one.provenance.created_at)
+    chosen = [one for one in found if (one.pack, one.section) == (last.pack, last.section)][:most]
     batches = _Batches(store, packs)
-    newest = max(matching, key=lambda one: one.provenance.created_at).provenance
-    chosen = [one for one in matching if one.provenance == newest][:most]
     return [Computed(element=one, why=batches.explain(one)) for one in chosen]
+
+
+def _newest_batch(packs: Sequence[CollectionPacks], query: Query) -> list[ElementRecord]:
+    for batch in matching_batches(packs, query, ALWAYS)[:1]:
+        holder = next(each for each in packs if each.name == batch.collection)
+        return [
+            one
+            for one in elements_in(holder, query, now=ALWAYS)
+            if (one.pack, one.section) == (batch.pack, batch.section)
+        ]
+    return []
+
+
+def _asked_for(packs: Sequence[CollectionPacks], query: Query, element: int | None, key: str) -> list[ElementRecord]:
+    which = partial(_is_asked_for, element=element, key=key)
+    return [one for each in packs for one in elements_in(each, query, now=ALWAYS, which=which)]
+
+
+def _is_asked_for(head: PackHead, *, element: int | None, key: str) -> Array:
+    asked = begins_with(head, key)
+    return asked if element is None else asked & (head.column("index") == element)
 
 
 def _holds(packs: CollectionPacks, query: Query) -> bool:
@@ -193,13 +214,20 @@ class _Batches:
         if own is None:
             return Explanation(reason=Why.NOT_CACHED, task=element.provenance.task)
         wanted = own.candidate.preimage.row(int(own.head.column("origin")[element.row]))
-        before = [batch.candidate for batch in self._all if batch.newest_order < own.newest_order]
+        before = [batch.candidate for batch in self._all if _is_before(batch, own)]
         return explain(wanted, before, now_seconds=element.provenance.created_at)
 
 
 def _newest_order(head: PackHead, section: int) -> int:
     rows = head.column("section") == section
     return int(head.column("order")[rows].max()) if rows.any() else 0
+
+
+def _is_before(batch: _Batch, own: _Batch) -> bool:
+    """Whether a batch was stored before another one, and not by the same map of the same run."""
+    this, that = batch.candidate.provenance, own.candidate.provenance
+    together = this.run_id == that.run_id != "" and this.node == that.node
+    return batch.newest_order < own.newest_order and not together
 
 
 def _is_of(element: ElementRecord, batch: _Batch) -> bool:

@@ -64,6 +64,11 @@ class CachePolicy:
         return bool(self.parts or self.functions)
 
     @property
+    def is_lineage(self) -> bool:
+        """Whether the key depends on how the arguments came to be, not on their values."""
+        return "LINEAGE" in self.parts
+
+    @property
     def reads_arguments(self) -> bool:
         """Whether the key depends on the arguments of the call."""
         return bool(self.parts & {"INPUTS", "LINEAGE"})

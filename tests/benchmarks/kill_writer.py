@@ -104,7 +104,7 @@ def check(folder: str, batches: range) -> tuple[int, int, int]:
 
 
 def kill_many(folder: str, kills: int, seed: int = 0) -> Outcome:
-    """Kill writers one after the other; after each look at what it wrote and at every pack, in the end at everything."""
+    """Kill writers one by one; look after each at what it wrote and at every pack, in the end at everything."""
     moments = random.Random(seed)
     wrong = partial = 0
     for number in range(kills):

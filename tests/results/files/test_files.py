@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fsspec.spec import AbstractBufferedFile
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from dataflow_results.errors import CorruptResult, ResultMissing, ResultsError, TemplateError
 from dataflow_results.files import Files, open_files
@@ -287,18 +288,17 @@ def test_partial_names_differ() -> None:
     assert all(name.startswith(PARTIAL_PREFIX) for name in made)
 
 
-class BufferedFileSystem:
-    """As much of fsspec as an upload uses, with its own buffered files, which publish when they are closed."""
+class BufferedFileSystem(AbstractFileSystem):  # type: ignore[misc]
+    """A filesystem with the buffered files of fsspec, which publish when they are closed."""
+
+    cachable = False
 
     def __init__(self) -> None:
+        super().__init__()
         self.published: dict[str, bytes] = {}
 
-    def open(self, path: str, mode: str, block_size: int) -> BufferedFile:
-        """A file for writing."""
-        return BufferedFile(self, path, mode, block_size)
-
-    def invalidate_cache(self, path: str) -> None:
-        """There is none."""
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> BufferedFile:
+        return BufferedFile(self, path, mode, **options)
 
 
 class BufferedFile(AbstractBufferedFile):  # type: ignore[misc]

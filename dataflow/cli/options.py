@@ -1,0 +1,71 @@
+"""Options that several commands share: which store, which results, how to print."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from dataflow.cli.quantities import MOMENT, SIZE
+from dataflow.settings import settings
+from dataflow_results.catalogue import Query
+from dataflow_results.store import ResultStore
+
+__all__ = ["ShownCommand", "ShownGroup", "as_json", "in_store", "which_results"]
+
+
+class _Shown(click.Command):
+    """A command whose help ends with examples."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, a line for each."""
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+class ShownCommand(_Shown):
+    """A command that shows how it is used."""
+
+
+class ShownGroup(_Shown, click.Group):
+    """A group of commands that shows how they are used."""
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def in_store(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option ``--store``, and the store as its first argument."""
+
+    @click.option("--store", "url", metavar="URL", help="Path or URL of the store  [default: setting result_storage]")
+    @click.option("--safe", is_flag=True, help="Refuse to read formats that could run code.")
+    @functools.wraps(command)
+    def with_store(*, url: str | None, safe: bool, **options: Any) -> Any:
+        return command(ResultStore(url or settings().result_storage, safe=safe), **options)
+
+    return with_store
+
+
+def which_results(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command options that say which results are meant, and a query made of them."""
+
+    @click.option("--task", default="", metavar="NAME", help="Results of this task.")
+    @click.option("--flow", default="", metavar="NAME", help="Results of this flow.")
+    @click.option("--node", default="", metavar="SLUG", help="Results of this node.")
+    @click.option("--run", "run_id", default="", metavar="ID", help="Results of this run.")
+    @click.option("--since", type=MOMENT, default=float("-inf"), help="Stored at or after: 2026-01-31, or 7d (ago).")
+    @click.option("--until", type=MOMENT, default=float("inf"), help="Stored before.")
+    @click.option("--min-size", "min_bytes", type=SIZE, default=0, help="Batches of at least this: 20MB.")
+    @functools.wraps(command)
+    def with_query(*args: Any, **options: Any) -> Any:
+        names = ("task", "flow", "node", "run_id", "since", "until", "min_bytes")
+        return command(*args, query=Query(**{name: options.pop(name) for name in names}), **options)
+
+    return with_query
