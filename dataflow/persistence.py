@@ -35,8 +35,8 @@ class StoreAddress:
             StoreAddress(url='s3://bucket/results')
         """
         if isinstance(storage, str | Path):
-            return cls(url=str(storage))
-        return cls(url=storage.url, storage_options=dict(getattr(storage, "storage_options", None) or {}))
+            return cls(url=_absolute(str(storage)))
+        return cls(url=_absolute(storage.url), storage_options=dict(getattr(storage, "storage_options", None) or {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,7 +119,7 @@ def flow_persistence(
     if storage is not None:
         address = StoreAddress.of(storage)
     else:
-        address = StoreAddress(url=settings().result_storage) if outer is None else outer.storage
+        address = StoreAddress.of(settings().result_storage) if outer is None else outer.storage
     inherited = None if outer is None else outer.serializer
     return FlowPersistence(
         persist=persist,
@@ -127,6 +127,11 @@ def flow_persistence(
         serializer=inherited if serializer is None else serializer,
         parameters=parameters,
     )
+
+
+def _absolute(url: str) -> str:
+    """A path becomes a URL: workers may have another current folder."""
+    return url if "://" in url else Path(url).expanduser().absolute().as_uri()
 
 
 def _warn(where: str, problem: str, fix: str) -> None:

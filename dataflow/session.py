@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
-from threading import Lock
 from typing import Any
 
 from dataflow.compiler.lineage import Lineage
 from dataflow.compiler.memory import Memories, Memory
-from dataflow.compiler.plan import Plan, compile_stages, plan_of
+from dataflow.compiler.plan import Plan, compile_found, compile_stages, plan_of
 from dataflow.compiler.program import Compiler
+from dataflow.elision import Elision
 from dataflow.engine.clusters import resolve_cluster
 from dataflow.engine.columns import size_of_value
 from dataflow.engine.driver import Driver
@@ -23,11 +22,13 @@ from dataflow.engine.failures import pack_error
 from dataflow.errors import Cancelled, NotFinished, UsageError
 from dataflow.graph.nodes import Graph, Node, TaskSpec
 from dataflow.options import FlowOptions
+from dataflow.outbox import Outbox
 from dataflow.persistence import FlowPersistence, flow_persistence
 from dataflow.run_records import RunRecordKeeper
+from dataflow.run_states import state_of
 from dataflow.settings import settings
 from dataflow.states import SUCCESSFUL, State, StateType
-from dataflow.summaries import SummaryRow, node_message, summary_row
+from dataflow.summaries import SummaryRow, summary_row
 from dataflow.values import Values
 from dataflow_results.records import ResultReference
 
@@ -35,12 +36,6 @@ __all__ = ["Run", "SummaryRow", "open_run", "plan_flow", "start_graph"]
 
 SMALL_TYPES = frozenset({int, float, bool, complex, type(None)})
 """Types whose values are never large, so that they need not be asked."""
-
-
-PAUSE_SECONDS = 0.01
-"""A body that has added no node for this long is busy elsewhere."""
-LONGEST_WAIT_SECONDS = 0.4
-"""Nodes are sent after this long in any case."""
 
 
 class Run:
@@ -72,22 +67,20 @@ class Run:
         self.name = name
         self.graph = graph
         self._cut_held = cut_held
-        self._pending: list[Node] = []
-        self._pending_since = self._pending_until = 0.0
+        self._outbox = Outbox()
         self._let_go: deque[Node] = deque()
-        self._pending_lock = Lock()
-        self._send_now = False
         kept = persistence or flow_persistence(FlowOptions())
         self._memories = Memories(persistence=kept, flow=name, run_id=self.id)
         self._records = RunRecordKeeper(self.id, name, kept)
         if resume is not None:
             self._records.check_resume()
         self._lineage = Lineage(memories=self._memories)
+        self._elision = Elision(memories=self._memories, lineage=self._lineage, facts_of=self._facts)
         self._compiler = Compiler(_is_large, self._memory_of, self._lineage)
         self._kept: frozenset[Node] = frozenset()
         # A resumed run goes on under its id; its columns on the cluster must not be taken for those of before.
         driver_id = self.id if resume is None else f"{resume}-{_new_id()}"
-        self._driver = Driver(driver_id, resolve_cluster(cluster), prepare=self._due_events, due=self._due_at)
+        self._driver = Driver(driver_id, resolve_cluster(cluster), prepare=self._due_events, due=self._outbox.due_at)
         self._values = Values(self._driver)
 
     def __repr__(self) -> str:
@@ -101,33 +94,20 @@ class Run:
         Raises:
             ResultsError: its results are to be kept, and could not be.
         """
-        self._memories.check(node)
-        now = time.monotonic()
-        with self._pending_lock:
-            if not self._pending:
-                self._pending_since = now
-            self._pending_until = now
-            self._pending.append(node)
-            first = len(self._pending) == 1
-        if first:
+        if self._memories.of(node.task) is not None:
+            self._memories.check(node)
+            self._lineage.check(node)
+        if self._outbox.add(node):
             self._driver.post(None)
 
     def send(self) -> None:
         """Send what was announced."""
-        with self._pending_lock:
-            self._send_now = bool(self._pending)  # with nothing to send, the next node must not be sent alone
+        self._outbox.ask()
         self._driver.post(None)
 
     def keep(self, nodes: Sequence[Node]) -> None:
         """Keep the values of these nodes to the end of the run."""
         self._kept |= frozenset(nodes)
-
-    def _due_at(self) -> float | None:
-        """When the announced nodes are sent unasked: soon, but not while the body is adding more all the time."""
-        if not self._pending:
-            return None
-        soon = self._pending_since + settings().send_after_seconds
-        return min(max(soon, self._pending_until + PAUSE_SECONDS), soon + LONGEST_WAIT_SECONDS)
 
     def _due_events(self) -> list[Event]:
         """What user code did since the last round: futures it dropped, and nodes that it is time to send."""
@@ -135,17 +115,15 @@ class Run:
         if self._let_go:
             dropped = [self._let_go.popleft() for _ in range(len(self._let_go))]
             events.append(HoldersGone(tuple(node for node in dropped if not node.holders)))
-        due = self._due_at()
-        if due is not None and (self._send_now or time.monotonic() >= due):
-            events.append(self._pending_stages())
+        if self._outbox.is_due():
+            events.append(self._added(self._outbox.take()))
         return events
 
-    def _pending_stages(self) -> Event:
-        with self._pending_lock:
-            nodes, self._pending = self._pending, []
-            self._send_now = False
-        stages = compile_stages(nodes, self._compiler, kept=self._kept, cut_held=self._cut_held)
-        return StagesAdded(tuple(stages), self._kept & frozenset(nodes))
+    def _added(self, nodes: list[Node]) -> Event:
+        left = self._elision.shorten(nodes)
+        stages = compile_stages(left.run, self._compiler, kept=self._kept, cut_held=self._cut_held)
+        found = compile_found(left.found, self._compiler)
+        return StagesAdded((*found, *stages), self._kept & frozenset(nodes), tuple(left.unneeded))
 
     def _memory_of(self, task: TaskSpec) -> Memory | None:
         memory = self._memories.of(task)
@@ -179,7 +157,7 @@ class Run:
         self._driver.wait(self._all_done)
 
     def _all_done(self) -> bool:
-        return not self._pending and all(facts.ended for facts in self._driver.machine.facts.values())
+        return not self._outbox and all(facts.ended for facts in self._driver.machine.facts.values())
 
     def _facts(self, node: Node) -> NodeFacts | None:
         return self._driver.machine.facts.get(node)
@@ -260,35 +238,8 @@ class Run:
             if facts is None:
                 return State(type=StateType.PENDING, run=self)
             facts.looked_at |= facts.ended
-            if index is None or node.space is None:
-                return self._node_state(facts)
-            return self._element_state(facts, index)
-
-    def _node_state(self, facts: NodeFacts) -> State[Any]:
-        kind = facts.state_type()
-        if facts.node.space is None and facts.ended:
-            return self._element_state(facts, 0)
-        load = partial(self.value, facts.node) if facts.ended else None
-        return State(type=kind, message=node_message(facts), run=self, load=load)
-
-    def _element_state(self, facts: NodeFacts, index: int) -> State[Any]:
-        segment = facts.segment_at(index)
-        if segment is None:
-            return State(type=StateType.PENDING, run=self)
-        kind = StateType(segment.state_of(index))
-        error = segment.error_of(index)
-        data = self._values.error(facts, index, segment) if error else None
-        report, offset = segment.report, segment.offset + index - segment.start
-        return State(
-            type=kind,
-            message="" if data is None else f"{type(data).__name__}: {data}",
-            data=data,
-            attempt=0 if report is None or kind is StateType.UPSTREAM_FAILED else 1,
-            started=None if report is None else report.started,
-            seconds=None if report is None else report.steps[segment.step].durations()[offset],
-            run=self,
-            load=partial(self.value, facts.node, None if facts.node.space is None else index),
-        )
+            load = partial(self.value, node, None if node.space is None else index)
+            return state_of(facts, index, self._values, run=self, load=load)
 
     def value(
         self,
@@ -307,6 +258,8 @@ class Run:
         self._wait_or_raise(node, index, timeout)
         facts = self._driver.machine.facts[node]
         facts.looked_at = True
+        if self._elision.lacks_value(node, index if isinstance(index, int) else None):
+            return self.value(self._revived(node), index, timeout, raise_on_failure=raise_on_failure)
         if node.space is None:
             return self._values.one(facts, 0, raise_on_failure=raise_on_failure)
         if isinstance(index, int):
@@ -331,6 +284,15 @@ class Run:
         key = segment.key_of(at)
         unkeyed = not memory.by_place and not any(key)
         return None if unkeyed else memory.reference(node.slug, at, key)
+
+    def _revived(self, node: Node) -> Node:
+        """A node that is run now in the place of one that was left out."""
+        with self._driver.changed:
+            twin, new = self._elision.revive(node)
+        self.hold(twin)
+        for one in new:
+            self.announce(one)
+        return twin
 
     def _wait_or_raise(self, node: Node, index: int | range | None, timeout: float | None) -> None:
         if not self.wait(node, index if isinstance(index, int) else None, timeout):

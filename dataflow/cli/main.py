@@ -26,6 +26,11 @@ class OneLineErrors(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            path = "dataflow" if error.ctx is None else error.ctx.command_path
+            _leave(f"{error.format_message().rstrip('.')}; see `{path} --help`", MISUSE)
         except ResultsError as error:
             _leave(_one_line(error), MISUSE if isinstance(error, StoreUrlError) else PROBLEM)
         except ValidationError as error:

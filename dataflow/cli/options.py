@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from dataflow.cli.quantities import MOMENT, SIZE
+from dataflow.cli.quantities import MOMENT
 from dataflow.settings import settings
 from dataflow_results.catalogue import Query
 from dataflow_results.store import ResultStore
 
-__all__ = ["ShownCommand", "ShownGroup", "as_json", "in_store", "which_results"]
+__all__ = ["ShownCommand", "ShownGroup", "as_json", "in_safe_store", "in_store", "which_results"]
 
 
 class _Shown(click.Command):
@@ -44,13 +44,17 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def in_store(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the option ``--store``, and the store as its first argument."""
 
-    @click.option("--store", "url", metavar="URL", help="Path or URL of the store  [default: setting result_storage]")
-    @click.option("--safe", is_flag=True, help="Refuse to read formats that could run code.")
+    @click.option("--store", "url", metavar="URL", help="Path or URL of the store; else the setting result_storage.")
     @functools.wraps(command)
-    def with_store(*, url: str | None, safe: bool, **options: Any) -> Any:
+    def with_store(*, url: str | None, safe: bool = False, **options: Any) -> Any:
         return command(ResultStore(url or settings().result_storage, safe=safe), **options)
 
     return with_store
+
+
+def in_safe_store(command: Callable[..., Any]) -> Callable[..., Any]:
+    """As `in_store`, with the option ``--safe`` for commands that load values."""
+    return click.option("--safe", is_flag=True, help="Refuse to load formats that could run code.")(in_store(command))
 
 
 def which_results(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,10 +66,9 @@ def which_results(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--run", "run_id", default="", metavar="ID", help="Results of this run.")
     @click.option("--since", type=MOMENT, default=float("-inf"), help="Stored at or after: 2026-01-31, or 7d (ago).")
     @click.option("--until", type=MOMENT, default=float("inf"), help="Stored before.")
-    @click.option("--min-size", "min_bytes", type=SIZE, default=0, help="Batches of at least this: 20MB.")
     @functools.wraps(command)
     def with_query(*args: Any, **options: Any) -> Any:
-        names = ("task", "flow", "node", "run_id", "since", "until", "min_bytes")
+        names = ("task", "flow", "node", "run_id", "since", "until")
         return command(*args, query=Query(**{name: options.pop(name) for name in names}), **options)
 
     return with_query

@@ -17,6 +17,8 @@ __all__ = ["Column", "print_facts", "print_json", "print_table"]
 
 TIME_SUFFIX: Final = "_at"
 GAP: Final = "  "
+LONG: Final = frozenset({"preimage"})
+"""Fields that are left out of JSON."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Column:
     title: str
     is_number: bool = False
     """Whether it stands at the right."""
+    folds: bool = False
+    """Whether it may take several lines where the terminal is narrow."""
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
@@ -52,13 +56,15 @@ def _align(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
 
 def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     # loaded here: most commands end in a pipe or in a script, and rich takes as long to load as all else
-    table_module, text_module = importlib.import_module("rich.table"), importlib.import_module("rich.text")
-    table = table_module.Table(box=importlib.import_module("rich.box").SIMPLE_HEAD, pad_edge=False)
+    names = ("rich.table", "rich.box", "rich.text", "rich.console")
+    tables, boxes, texts, consoles = map(importlib.import_module, names)
+    table = tables.Table(box=boxes.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        table.add_column(column.title, justify="right" if column.is_number else "left", overflow="fold")
+        justify = "right" if column.is_number else "left"
+        table.add_column(column.title, justify=justify, overflow="fold", no_wrap=not column.folds)
     for row in rows:
-        table.add_row(*map(text_module.Text, row))
-    importlib.import_module("rich.console").Console().print(table)
+        table.add_row(*map(texts.Text, row))
+    consoles.Console().print(table)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
@@ -77,7 +83,7 @@ def print_json(value: Any) -> None:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return {name: _moment(name, each) for name, each in fields.items()}
+        return {name: _moment(name, each) for name, each in fields.items() if name not in LONG}
     if isinstance(value, Mapping):
         return {str(_plain(name)): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

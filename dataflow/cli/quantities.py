@@ -116,11 +116,12 @@ def shown_seconds(seconds: float) -> str:
     return f"{seconds / factor:.1f} {unit}"
 
 
-def shown_time(seconds: float | None) -> str:
-    """A time in UTC, to the second; empty for none.
+def shown_time(seconds: float | None, *, exact: bool = False) -> str:
+    """A time in UTC, to the minute, or exactly to the second; empty for none.
 
     Example:
-        >>> shown_time(0.0), shown_time(None)
-        ('1970-01-01 00:00:00', '')
+        >>> shown_time(59.0), shown_time(59.0, exact=True), shown_time(None)
+        ('1970-01-01 00:00', '1970-01-01 00:00:59', '')
     """
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    form = "%Y-%m-%d %H:%M:%S" if exact else "%Y-%m-%d %H:%M"
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime(form)

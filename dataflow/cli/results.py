@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pprint
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import click
 
-from dataflow.cli.options import ShownCommand, ShownGroup, as_json, in_store, which_results
+from dataflow.cli.options import ShownCommand, ShownGroup, as_json, in_safe_store, in_store, which_results
 from dataflow.cli.output import Column, print_facts, print_json, print_table
-from dataflow.cli.quantities import shown_bytes, shown_number
+from dataflow.cli.quantities import SIZE, shown_bytes, shown_number
 from dataflow.cli.results_care import gc, pin, runs, verify
 from dataflow.cli.results_tables import (
     SHORT_KEY,
@@ -65,11 +66,23 @@ for command in (verify, gc, pin, runs):
 @click.option("--batches", is_flag=True, help="A row for each batch.")
 @click.option("--elements", is_flag=True, help="A row for each single result, with its key.")
 @click.option("--limit", default=MANY_ROWS, show_default=True, help="Rows at most; 0 means all.")
+@click.option("--min-size", "min_bytes", type=SIZE, default=0, help="Batches (or elements) of at least this: 20MB.")
 @which_results
 @as_json
 @in_store
-def ls(store: ResultStore, *, query: Query, by: str, batches: bool, elements: bool, limit: int, as_json: bool) -> None:
-    """List stored results that are still given, the newest first."""
+def ls(
+    store: ResultStore,
+    *,
+    query: Query,
+    by: str,
+    batches: bool,
+    elements: bool,
+    limit: int,
+    min_bytes: int,
+    as_json: bool,
+) -> None:
+    """List what is stored, the newest first."""
+    query = replace(query, min_bytes=min_bytes)
     rows, print_rows = _listed(store, query, by=by, batches=batches, elements=elements)
     shown = rows[:limit] if limit else rows
     if as_json:
@@ -108,9 +121,11 @@ def _names(by: str) -> list[str]:
 @click.argument("result")
 @click.option("--value", "with_value", is_flag=True, help="Load and print the value; with pickle this runs code.")
 @as_json
-@in_store
+@in_safe_store
 def show(store: ResultStore, *, result: str, with_value: bool, as_json: bool) -> None:
-    """Say where a RESULT comes from, how it is stored, and what its key was made of.
+    """Say where one RESULT comes from.
+
+    Also how it is stored, and what its key was made of.
 
     RESULT is a reference, collection/key, the first digits of a key (4 or more), or the name a value was put under.
     """
@@ -147,10 +162,10 @@ def show(store: ResultStore, *, result: str, with_value: bool, as_json: bool) ->
 @as_json
 @in_store
 def why(store: ResultStore, *, task: str, element: int | None, key: str, run_id: str, as_json: bool) -> None:
-    """Say why results of TASK were computed although others were stored: the smallest difference.
+    """Say why results of TASK were computed again.
 
-    Looks at the newest batch, or at the newest result of one element or key, and compares it with what was stored
-    before.
+    Takes the newest batch, or the newest result of one element or key, and says by how little it differs from what was
+    stored before.
     """
     computed = why_computed(store, Query(task=task, run_id=run_id), element=element, key=key)
     if as_json:
@@ -168,9 +183,10 @@ def why(store: ResultStore, *, task: str, element: int | None, key: str, run_id:
 @as_json
 @in_store
 def du(store: ResultStore, *, query: Query, by: str, as_json: bool) -> None:
-    """Say how much results take, and how much each kind of file does.
+    """Say how much room results take.
 
-    Values that several results share count for each of them in the first table, and once in the second.
+    Values that several results share count for each of them in the table of
+    results, and once in the table of files.
     """
     names = _names(by)
     groups = sorted(grouped(list_batches(store, query), names), key=lambda group: group.size_bytes, reverse=True)
@@ -178,7 +194,11 @@ def du(store: ResultStore, *, query: Query, by: str, as_json: bool) -> None:
     if as_json:
         print_json({"results": groups, "files": areas})
         return
-    columns = [*(Column(title_of(name)) for name in names), Column("results", True), Column("size", True)]
+    columns = [
+        *(Column(title_of(name)) for name in names),
+        Column("results", is_number=True),
+        Column("size", is_number=True),
+    ]
     if groups:
         sizes = [(*g.names, shown_number(g.results), shown_bytes(g.size_bytes)) for g in groups]
         print_table(columns, sizes)
@@ -186,4 +206,4 @@ def du(store: ResultStore, *, query: Query, by: str, as_json: bool) -> None:
     total = sum(area.size_bytes for area in areas)
     rows = [(area.name, shown_number(area.files), shown_bytes(area.size_bytes)) for area in areas]
     rows.append(("all", shown_number(sum(area.files for area in areas)), shown_bytes(total)))
-    print_table([Column("kind of file"), Column("files", True), Column("size", True)], rows)
+    print_table([Column("kind of file"), Column("files", is_number=True), Column("size", is_number=True)], rows)

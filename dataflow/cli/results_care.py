@@ -33,7 +33,10 @@ USUAL: Final = Rules()
 @as_json
 @in_store
 def verify(store: ResultStore, *, set_aside: bool, as_json: bool) -> None:
-    """Read everything a result could be made of, and compare it with its checksum. Exit code 1 if not all is well."""
+    """Compare everything that is stored with its checksum.
+
+    The exit code is 1 if something is damaged. Nothing is changed but with --set-aside.
+    """
     report = verify_store(store, set_aside=set_aside)
     if as_json:
         print_json(report)
@@ -68,13 +71,12 @@ def verify(store: ResultStore, *, set_aside: bool, as_json: bool) -> None:
 @click.option("--older-than", "max_age", type=DURATION, help="Results older than this go: 30d.")
 @click.option("--max-size", "max_bytes", type=SIZE, help="The oldest go until the rest takes no more: 50GB.")
 @click.option("--delete", is_flag=True, help="Do it. Without, nothing is removed.")
-@click.option("--grace", type=DURATION, default=USUAL.grace_seconds, show_default="1h", help="Leave younger objects.")
+@click.option("--grace", type=DURATION, default=USUAL.grace_seconds, help="Leave younger objects; 1h if not said.")
 @click.option(
     "--keep-unfinished",
     type=DURATION,
     default=USUAL.keep_unfinished_seconds,
-    show_default="14d",
-    help="How long results of a crashed run stay, so that it can be resumed.",
+    help="How long results of a crashed run stay, so that it can be resumed; 14d if not said.",
 )
 @which_results
 @as_json
@@ -90,7 +92,7 @@ def gc(
     keep_unfinished: float,
     as_json: bool,
 ) -> None:
-    """Find what nobody needs any more; remove it with --delete.
+    """Find what nobody needs; remove it with --delete.
 
     Always goes: what was replaced, what has expired, objects nobody uses, what killed writers left. Age and size count
     for the results that --task, --run and the like name. Never goes: what a pin, a live lease or an unfinished run
@@ -116,7 +118,7 @@ def _print_collected(report: Collected) -> None:
         for reason, amount in report.amounts.items()
     ]
     if rows:
-        print_table([Column("why"), Column("count", True), Column("size", True)], rows)
+        print_table([Column("why"), Column("count", is_number=True), Column("size", is_number=True)], rows)
         click.echo()
     if report.kept.count:
         click.echo(f"Kept for pins, leases and unfinished runs: {shown_number(report.kept.count)} results.")
@@ -144,7 +146,10 @@ def _print_collected(report: Collected) -> None:
 @as_json
 @in_store
 def pin(store: ResultStore, *, kind: str | None, target: str | None, reason: str, remove: bool, as_json: bool) -> None:
-    """Keep results of a task, of a run, or a single result from being collected. Without arguments, list all pins."""
+    """Keep results from being collected, or list what is kept.
+
+    KIND is task, run or result; TARGET its name, its id, or a reference. Without them all pins are listed.
+    """
     if kind is not None and target is None:
         raise click.UsageError(f"which {kind}?")
     if kind is not None and target is not None:
@@ -165,7 +170,10 @@ def pin(store: ResultStore, *, kind: str | None, target: str | None, reason: str
 @as_json
 @in_store
 def runs(store: ResultStore, *, every: bool, as_json: bool) -> None:
-    """List runs that are under way, and such that crashed and can be resumed."""
+    """List runs that are under way or crashed.
+
+    A run that crashed can be resumed, and its results stay until it is too old.
+    """
     now = time.time()
     records = RunRecords(store.files, heart=None).all()
     chosen = [record for record in records if every or record.phase(now) is not RunPhase.ENDED]

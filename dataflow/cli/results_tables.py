@@ -27,69 +27,57 @@ def title_of(name: str) -> str:
 
 def print_groups(names: Sequence[str], groups: Sequence[GroupRecord]) -> None:
     """A row for each group of batches."""
-    columns = [Column(title_of(name)) for name in names]
-    columns += [Column("results", True), Column("batches", True), Column("size", True), Column("stored (UTC)"), Column("as")]
-    print_table(
-        columns,
-        [
-            (
-                *group.names,
-                shown_number(group.results),
-                shown_number(group.batches),
-                shown_bytes(group.size_bytes),
-                shown_time(group.last_at),
-                ", ".join(group.serializers),
-            )
-            for group in groups
-        ],
-    )
+    columns = [Column(title_of(name), folds=True) for name in names]
+    columns += [Column("results", is_number=True), Column("size", is_number=True), Column("stored (UTC)")]
+    rows = [
+        (*group.names, shown_number(group.results), shown_bytes(group.size_bytes), shown_time(group.last_at))
+        for group in groups
+    ]
+    print_table(columns, rows)
 
 
 def print_batches(batches: Sequence[BatchRecord]) -> None:
     """A row for each batch."""
-    columns = [Column(name) for name in ("task", "run", "node", "elements")]
-    columns += [Column("results", True), Column("size", True), Column("took", True), Column("stored (UTC)"), Column("pack")]
-    print_table(
-        columns,
-        [
-            (
-                batch.task,
-                batch.run_id,
-                batch.node,
-                f"{batch.first_index}-{batch.last_index}" if batch.results > 1 else str(batch.first_index),
-                shown_number(batch.results),
-                shown_bytes(batch.size_bytes),
-                shown_seconds(batch.attempt_seconds) if batch.attempt_seconds else "",
-                shown_time(batch.created_at),
-                batch.pack,
-            )
-            for batch in batches
-        ],
+    columns = [Column(name, folds=True) for name in ("task", "run", "node")]
+    columns += [Column("elements"), *(Column(name, is_number=True) for name in ("results", "size", "took"))]
+    columns += [Column("stored (UTC)"), Column("pack", folds=True)]
+    print_table(columns, [_batch_row(batch) for batch in batches])
+
+
+def _batch_row(batch: BatchRecord) -> Sequence[str]:
+    return (
+        batch.task,
+        batch.run_id,
+        batch.node,
+        f"{batch.first_index}-{batch.last_index}" if batch.results > 1 else str(batch.first_index),
+        shown_number(batch.results),
+        shown_bytes(batch.size_bytes),
+        shown_seconds(batch.attempt_seconds) if batch.attempt_seconds else "",
+        shown_time(batch.created_at),
+        batch.pack,
     )
 
 
 def print_elements(elements: Sequence[ElementRecord]) -> None:
     """A row for each single result."""
-    columns = [Column(name) for name in ("task", "run", "node")]
-    columns += [Column("element", True), Column("size", True), Column("as"), Column("stored (UTC)"), Column("expires")]
-    columns += [Column("name"), Column("key")]
-    print_table(
-        columns,
-        [
-            (
-                one.provenance.task or one.collection,
-                one.provenance.run_id,
-                one.provenance.node,
-                str(one.index),
-                shown_bytes(one.size_bytes),
-                one.serializer,
-                shown_time(one.provenance.created_at),
-                shown_time(one.provenance.expires_at),
-                one.name or "",
-                one.key.hex()[:SHORT_KEY],
-            )
-            for one in elements
-        ],
+    columns = [Column(name, folds=True) for name in ("task", "run", "node")]
+    columns += [Column("element", is_number=True), Column("size", is_number=True)]
+    columns += [Column("stored (UTC)"), Column("expires"), Column("name", folds=True), Column("key")]
+    print_table(columns, [_element_row(element) for element in elements])
+
+
+def _element_row(element: ElementRecord) -> Sequence[str]:
+    said = element.provenance
+    return (
+        said.task or element.collection,
+        said.run_id,
+        said.node,
+        str(element.index),
+        shown_bytes(element.size_bytes),
+        shown_time(said.created_at),
+        shown_time(said.expires_at),
+        element.name or "",
+        element.key.hex()[:SHORT_KEY],
     )
 
 
@@ -102,8 +90,8 @@ def facts_of(element: ElementRecord) -> dict[str, str]:
         "flow": said.flow,
         "run": said.run_id,
         "node": f"{said.node}, element {element.index}" if said.node else "",
-        "stored": f"{shown_time(said.created_at)} UTC",
-        "expires": f"{shown_time(said.expires_at)} UTC" if said.expires_at else "",
+        "stored": f"{shown_time(said.created_at, exact=True)} UTC",
+        "expires": f"{shown_time(said.expires_at, exact=True)} UTC" if said.expires_at else "",
         "given": "" if element.given else "no: replaced, or expired",
         "size": f"{shown_bytes(element.size_bytes)} as {element.serializer}",
         "place": element.place or f"pack {element.pack}, row {element.row}",

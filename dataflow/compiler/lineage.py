@@ -53,6 +53,16 @@ class Lineage:
     _plans: dict[Node, Any] = field(default_factory=dict)
     _keys: dict[Node, bytes] = field(default_factory=dict)
 
+    def check(self, node: Node) -> None:
+        """Refuse a node under LINEAGE that is made from something without a key, before anything runs.
+
+        Raises:
+            KeyingError: as for `key`.
+        """
+        memory = self.memories.of(node.task)
+        if memory is not None and memory.is_lineage:
+            self.key(node)
+
     def key(self, node: Node) -> bytes:
         """The key of a node as a whole.
 

@@ -10,7 +10,7 @@ from dataflow.compiler.program import Compiled, Compiler
 from dataflow.graph.nodes import Elements, Node
 from dataflow.graph.stages import Stage, form_stages
 
-__all__ = ["Plan", "PlanRow", "compile_stages", "plan_of"]
+__all__ = ["Plan", "PlanRow", "compile_found", "compile_stages", "plan_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,11 @@ def compile_stages(
             return node.holders > 0 or node in used_outside
 
         return [(stage, compiler.compile(stage, keeps=keeps, depths=depths)) for stage in stages]
+
+
+def compile_found(nodes: Sequence[Node], compiler: Compiler) -> list[tuple[Stage, Compiled]]:
+    """Stages that only load the results of plain nodes, whatever those are made from."""
+    return [(Stage((node,), 0, None, ()), compiler.compile_found(node)) for node in nodes]
 
 
 def _note_depths(stage: Stage, depths: dict[Node, set[int]]) -> None:

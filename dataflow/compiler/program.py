@@ -14,6 +14,7 @@ from typing import Any
 from dataflow.compiler.lineage import ElementKeys, Lineage
 from dataflow.compiler.memory import Memory
 from dataflow.compiler.recipes import Known
+from dataflow.errors import WorkLost
 from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Items, Node, TaskSpec, Template, Whole
 from dataflow.graph.stages import Stage
 
@@ -124,6 +125,12 @@ class _Frame:
         return starts[kind] + position
 
 
+def _vanished() -> None:
+    raise WorkLost(
+        "its result was in the store when the flow began, and is not there any more", fix="run the flow again"
+    )
+
+
 Calls = list[list[tuple[str | None, tuple[str, int]]]]
 
 
@@ -196,6 +203,20 @@ class Compiler:
             program = self._programs[key] = self._plain_program(stage, outputs, measures)
         known = tuple(self._known(node) for node in stage.nodes) if program.is_kept else ()
         return Compiled(key, program, (), tuple(columns), known if any(known) else ())
+
+    def compile_found(self, node: Node) -> Compiled:
+        """The program that only loads the result of a plain node, and takes no arguments."""
+        step = Step(name=node.task.name, function=_vanished, positional=(), keywords=(), guards=())
+        program = Program(
+            name=node.task.name,
+            constants=(),
+            broadcasts=0,
+            columns=0,
+            steps=(replace(step, memory=self._memory_of(node.task)),),
+            outputs=(0,),
+        )
+        key = ("found", node.task)
+        return Compiled(key, self._programs.setdefault(key, program), (), (), (self._known(node),))
 
     def _is_lineage(self, node: Node) -> bool:
         memory = self._memory_of(node.task)

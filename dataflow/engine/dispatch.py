@@ -8,12 +8,13 @@ from operator import attrgetter
 
 from dataflow.compiler.batches import BATCH_OVERHEAD_SECONDS, batch_size, budget_seconds, may_send
 from dataflow.compiler.program import Compiled, Program, Step
-from dataflow.engine.events import Instruction, Pull, Submit
+from dataflow.engine.events import BatchLost, Instruction, Pull, Submit
 from dataflow.engine.facts import Segment
 from dataflow.engine.records import BatchRecord, Explosion, Lane, Span, StageRecord
 from dataflow.graph.stages import Stage
+from dataflow.states import StateType
 
-__all__ = ["LARGEST_PULLED_BATCH", "MOST_LOSSES", "Dispatcher"]
+__all__ = ["LARGEST_PULLED_BATCH", "Dispatcher", "may_try_again"]
 
 LARGEST_BATCH = 1_000_000
 LARGEST_PULLED_BATCH = 50_000
@@ -27,6 +28,12 @@ LOOK_AGAIN_SECONDS = 0.5
 """How long elements wait before it is looked again whether somebody else has stored their results."""
 MOST_LOSSES = 3
 PIECES_OF_A_LOST_BATCH = 8
+
+
+def may_try_again(batch: BatchRecord, lost: BatchLost) -> bool:
+    """Whether a lost batch is sent again: if nobody is to blame, a few times; if somebody may be, until he is alone."""
+    may_split = batch.count > 1 and (lost.again or lost.state == StateType.CRASHED)
+    return may_split or (lost.again and batch.losses < MOST_LOSSES)
 
 
 class Dispatcher:

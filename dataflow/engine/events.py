@@ -39,6 +39,8 @@ class StagesAdded:
 
     stages: tuple[tuple[Stage, Compiled], ...]
     kept: frozenset[Node] = frozenset()
+    unneeded: tuple[Node, ...] = ()
+    """Nodes that are not run, because everything that uses them was found in the store."""
 
 
 @dataclass(frozen=True, slots=True)

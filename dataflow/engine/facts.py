@@ -13,7 +13,7 @@ from dataflow.graph.nodes import Input, Node
 from dataflow.states import SUCCESSFUL, StateType
 from dataflow_results.digests import DIGEST_BYTES
 
-__all__ = ["NodeFacts", "Segment"]
+__all__ = ["NodeFacts", "Segment", "unsent"]
 
 COMPLETED = int(StateType.COMPLETED)
 CACHED = int(StateType.CACHED)
@@ -71,6 +71,11 @@ class Segment(NamedTuple):
     def all_completed(self) -> bool:
         """Whether every one of these elements has a value."""
         return self.valued() == self.stop - self.start
+
+
+def unsent(start: int, stop: int, state: StateType, error: bytes | None = None) -> Segment:
+    """Elements that ended without being sent."""
+    return Segment(start, stop, None, 0, None, 0, state, error)
 
 
 def _counts(segment: Segment) -> list[tuple[int, int]]:
@@ -179,6 +184,13 @@ class NodeFacts:
         for segment in self.segments:
             found.add(segment.start, segment.stop)
         return found
+
+    def settle_open(self) -> list[tuple[int, int]]:
+        """The runs of elements that have not ended, after settling the length if it is unknown: nothing more comes."""
+        ended = self.ended_indices()
+        if self.length is None:
+            self.length = max((stop for _, stop in ended), default=0) or 1
+        return list(ended.missing(0, self.length))
 
     def state_type(self) -> StateType:
         """The state of the node as a whole."""

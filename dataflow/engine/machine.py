@@ -14,9 +14,9 @@ from typing import Any
 
 from dataflow.compiler.program import Compiled
 from dataflow.engine import events
-from dataflow.engine.dispatch import LARGEST_PULLED_BATCH, MOST_LOSSES, Dispatcher
+from dataflow.engine.dispatch import LARGEST_PULLED_BATCH, Dispatcher, may_try_again
 from dataflow.engine.events import Event, Instruction
-from dataflow.engine.facts import NodeFacts, Segment
+from dataflow.engine.facts import NodeFacts, Segment, unsent
 from dataflow.engine.failures import pack_error
 from dataflow.engine.intervals import IntervalSet, common
 from dataflow.engine.records import BatchRecord, Explosion, Source, Span, StageRecord, Waiter, reported
@@ -71,6 +71,10 @@ class Machine:
     # Adding stages
 
     def _on_stages_added(self, event: events.StagesAdded) -> None:
+        for node in event.unneeded:
+            facts = self.facts[node] = NodeFacts(node, 0)
+            for start, stop in facts.settle_open():
+                self._write_down(facts, unsent(start, stop, StateType.CACHED))
         for stage, compiled in event.stages:
             self._add_stage(stage, compiled)
         self._releases.keep(self.facts[node] for node in event.kept)
@@ -130,7 +134,8 @@ class Machine:
         if stage.plain:
             self._queue(stage, 0, 1)
             return
-        if self._lengths_differ(stage):
+        if stage.lengths_differ:
+            self._refuse_lengths(stage)
             return
         for start, stop in common([source.available for source in stage.sources]):
             self._queue(stage, start, stop)
@@ -154,11 +159,8 @@ class Machine:
         else:
             stage.lane.push(Span(stage, start, stop))
 
-    def _lengths_differ(self, stage: StageRecord) -> bool:
+    def _refuse_lengths(self, stage: StageRecord) -> None:
         """End a stage whose iterated arguments turned out, at run time, to have different lengths."""
-        lengths = {source.length for source in stage.sources}
-        if not stage.strict or len(lengths) < 2 or None in lengths:
-            return False
         broken = next((found for source in stage.sources if (found := source.failure_as_whole())), None)
         stage.active = False  # whatever else arrives is not part of it any more
         self._set_length(stage, 1)
@@ -167,13 +169,12 @@ class Machine:
         head, *rest = stage.facts
         if broken is not None:
             self._end_unsent(stage, 0, 1, StateType.UPSTREAM_FAILED, broken[1])
-            return True
+            return
         error = pack_error(length_error(head.node, stage))
-        self._end_node(head, Segment(0, 1, None, 0, None, 0, StateType.FAILED, error))
+        self._end_node(head, unsent(0, 1, StateType.FAILED, error))
         for facts in rest:
-            self._end_node(facts, Segment(0, 1, None, 0, None, 0, StateType.UPSTREAM_FAILED, error))
+            self._end_node(facts, unsent(0, 1, StateType.UPSTREAM_FAILED, error))
         self._count_done(stage, 1)
-        return True
 
     def _settle_length(self, stage: StageRecord) -> None:
         """Find the length of a stage as soon as all its sources have one."""
@@ -203,7 +204,7 @@ class Machine:
     def _end_unsent(self, stage: StageRecord, start: int, stop: int, state: StateType, error: bytes | None) -> None:
         """End elements that are never sent."""
         for facts in stage.facts:
-            self._end_node(facts, Segment(start, stop, None, 0, None, 0, state, error))
+            self._end_node(facts, unsent(start, stop, state, error))
         self._count_done(stage, stop - start)
 
     def _end_span(self, batch: BatchRecord, span: Span, offset: int, report: Report) -> None:
@@ -219,9 +220,12 @@ class Machine:
 
     def _end_node(self, facts: NodeFacts, segment: Segment, report: Report | None = None) -> None:
         """Fold a segment into a node and tell those who wait for its elements."""
+        self._write_down(facts, segment)
+        self._agenda.append(partial(self._tell, facts, segment, report))
+
+    def _write_down(self, facts: NodeFacts, segment: Segment) -> None:
         facts.add(segment)
         self.log.append((facts, segment))
-        self._agenda.append(partial(self._tell, facts, segment, report))
 
     def _tell(self, facts: NodeFacts, segment: Segment, report: Report | None) -> None:
         for stage, source in self.wiring.aligned.get(facts, ()):
@@ -328,10 +332,8 @@ class Machine:
         elif event.element is not None:
             blamed = self.dispatcher.spare_others(batch, event.element)
             self._end_unsent(blamed.stage, blamed.start, blamed.stop, StateType(event.state), event.error)
-        elif batch.count > 1 and (event.again or event.state == StateType.CRASHED):
+        elif may_try_again(batch, event):
             self.dispatcher.try_again(batch)  # in pieces, until the one that kills workers stands alone
-        elif event.again and batch.losses < MOST_LOSSES:
-            self.dispatcher.try_again(batch)
         else:
             self._end_batch(batch, StateType(event.state), event.error)
 
@@ -381,13 +383,8 @@ class Machine:
     def _cancel_rest(self, error: bytes) -> None:
         """End everything that has not ended."""
         for facts in self.facts.values():
-            ended = facts.ended_indices()
-            if facts.length is None:
-                facts.length = max((stop for _, stop in ended), default=0) or 1
-            for start, stop in list(ended.missing(0, facts.length)):
-                segment = Segment(start, stop, None, 0, None, 0, StateType.CANCELLED, error)
-                facts.add(segment)
-                self.log.append((facts, segment))
+            for start, stop in facts.settle_open():
+                self._write_down(facts, unsent(start, stop, StateType.CANCELLED, error))
 
 
 _HANDLERS: dict[type, Callable[[Machine, Any], None]] = {

@@ -65,6 +65,12 @@ class StageRecord:
         """Whether every element has ended."""
         return self.done == self.length
 
+    @property
+    def lengths_differ(self) -> bool:
+        """Whether its iterated arguments are known to have different lengths, and must not."""
+        lengths = {source.length for source in self.sources}
+        return self.strict and len(lengths) > 1 and None not in lengths
+
 
 @dataclass(slots=True)
 class Waiter:

@@ -41,7 +41,7 @@ SERVER_SECONDS = 30
 def storage_options(endpoint: str) -> dict[str, Any]:
     """What fsspec needs to reach a server of S3 on this machine; nothing for a disk.
 
-    Payloads are not signed, as over https, where the connection protects them: hashing by SHA-256 is not what is measured.
+    Payloads are not signed, as over https, where the connection protects them: SHA-256 is not what is measured.
     """
     if not endpoint:
         return {}

@@ -257,7 +257,7 @@ def _in_folder(path: str, action: Callable[[], T]) -> T:
         try:
             return action()
         except FileNotFoundError:
-            with contextlib.suppress(FileNotFoundError):  # somebody removes a folder above while we make this one
+            with contextlib.suppress(FileNotFoundError, FileExistsError):  # somebody removes it while we make it
                 os.makedirs(_folder_of(path), exist_ok=True)  # noqa: PTH103 - as above
     return action()
 

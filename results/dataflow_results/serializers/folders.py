@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dataflow_results.digests import Digest, digest
-from dataflow_results.errors import CorruptResult, ResultMissing
+from dataflow_results.errors import CorruptResult, ResultMissing, StoringError
 from dataflow_results.serializers.protocol import optional, reading
 
 if TYPE_CHECKING:
@@ -67,11 +67,13 @@ class Folder:
         known: name below the folder → checksum. What is not in it does not exist, so that nothing is ever listed.
     """
 
-    __slots__ = ("_files", "_lock", "known", "name")
+    __slots__ = ("_discarded", "_files", "_idle", "_writing", "known", "name")
 
     def __init__(self, files: Holder, name: str, known: dict[str, Digest] | None = None) -> None:
         self._files = files
-        self._lock = threading.Lock()
+        self._idle = threading.Condition()
+        self._writing = 0
+        self._discarded = False
         self.name = name
         self.known: dict[str, Digest] = {} if known is None else known
 
@@ -116,22 +118,41 @@ class Folder:
         return data
 
     def write(self, key: str, data: Buffer) -> None:
-        """Put a file; replaces one of the same name."""
-        self._files.write(f"{self.name}/{key}", [data])
-        with self._lock:
+        """Put a file; replaces one of the same name.
+
+        Raises:
+            StoringError: the folder was discarded meanwhile.
+        """
+        with self._idle:
+            if self._discarded:
+                raise StoringError("the folder was given up", where=self.name)
+            self._writing += 1
             self.known[key] = digest(TAG, data)
+        try:
+            self._files.write(f"{self.name}/{key}", [data])
+        finally:
+            with self._idle:
+                self._writing -= 1
+                self._idle.notify_all()
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove files."""
         keys = list(keys)
         self._files.remove([f"{self.name}/{key}" for key in keys])
-        with self._lock:
+        with self._idle:
             for key in keys:
                 self.known.pop(key, None)
 
+    def discard(self) -> None:
+        """Remove all files; those that other threads are still writing are waited for, and no new ones are taken."""
+        with self._idle:
+            self._discarded = True
+            self._idle.wait_for(lambda: not self._writing)
+        self.remove(self.below(""))
+
     def below(self, prefix: str) -> list[str]:
         """Names that begin like that, sorted."""
-        with self._lock:
+        with self._idle:
             return sorted(key for key in self.known if key.startswith(prefix))
 
 

@@ -25,6 +25,8 @@ CHUNK_BYTES = 8 * 1024 * 1024
 """Zarr works on ten chunks at once, so that a value needs about 100 MB beside itself, however large it is."""
 ZARR_FORMAT = 2
 """Version 3 has no settled way yet to store texts and times."""
+SINGLE = "__value__"
+"""What the data of a DataArray are called in its folder; its own name may be none, or that of a coordinate."""
 CALENDAR = "proleptic_gregorian"
 UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
@@ -67,32 +69,36 @@ def labelled_objection(value: Any) -> str:
     return next((f"attributes: {text}" for text in map(_attributes_objection, _attributes(value)) if text), "")
 
 
-def write_labelled(value: Any, store: Any) -> dict[str, str]:
-    """Write a Dataset or DataArray; gives the time units that `read_labelled` needs."""
-    bare = value.drop_encoding()
-    encoding = {name: _encoding(variable) for name, variable in _variables(bare) if name is not None}
-    if not hasattr(value, "data_vars"):
-        encoding = {name: how for name, how in encoding.items() if name in bare.coords or name == bare.name}
-    bare.to_zarr(
-        store, mode="w", encoding=encoding, zarr_format=ZARR_FORMAT, consolidated=True, write_empty_chunks=True
+def write_labelled(value: Any, store: Any) -> dict[str, Any]:
+    """Write a Dataset or DataArray; gives what `read_labelled` needs besides the store."""
+    single = not hasattr(value, "data_vars")
+    dataset = value.rename(None).to_dataset(name=SINGLE) if single else value
+    dataset.to_zarr(
+        store,
+        mode="w",
+        encoding={name: _encoding(variable) for name, variable in _variables(dataset)},  # replaces what files had
+        zarr_format=ZARR_FORMAT,
+        consolidated=True,
+        write_empty_chunks=True,  # the fill of floats is NaN, of which there are many
     )
-    return {name: _unit(v) for name, v in _variables(value) if name is not None and v.dtype.kind == "M"}
+    times = {name: _unit(variable) for name, variable in _variables(dataset) if variable.dtype.kind == "M"}
+    return {"time_units": times, "name": value.name} if single else {"time_units": times}
 
 
-def read_labelled(store: Any, time_units: dict[str, str], *, single: bool) -> Any:
-    """The Dataset (single: DataArray) again; its data are read when they are used."""
+def read_labelled(store: Any, told: dict[str, Any]) -> Any:
+    """The Dataset or DataArray again; its data are read when they are used."""
     xarray = optional("xarray", serializer="zarr")
     coders = xarray.coders
-    open_lazily = xarray.open_dataarray if single else xarray.open_dataset
-    return open_lazily(
+    dataset = xarray.open_dataset(
         store,
         engine="zarr",
         chunks=None,
         cache=False,
-        decode_times={name: coders.CFDatetimeCoder(time_unit=unit) for name, unit in time_units.items()},
+        decode_times={name: coders.CFDatetimeCoder(time_unit=unit) for name, unit in told["time_units"].items()},
         decode_timedelta=coders.CFTimedeltaCoder(decode_via_units=False),
         backend_kwargs={"consolidated": True, "zarr_format": ZARR_FORMAT},
     )
+    return dataset[SINGLE].rename(told["name"]) if "name" in told else dataset
 
 
 def labelled_difference(before: Any, after: Any) -> str:

@@ -1,10 +1,10 @@
-r"""Pickle, protocol 5: large buffers stay outside of the pickle and are never copied.
+"""Pickle, protocol 5: large buffers stay outside of the pickle and are never copied.
 
 A value without large buffers is one plain pickle. Any other is frames: a head, the pickle, then each buffer, all of
 them beginning at multiples of 64 bytes, so that arrays are aligned for vector instructions when they stand on the
 memory again::
 
-    "\0DFFRAME" | number of frames, 8 bytes | length of each, 8 bytes | pickle | buffer | buffer …
+    MAGIC | number of frames, 8 bytes | length of each, 8 bytes | pickle | buffer | buffer …
 """
 
 from __future__ import annotations

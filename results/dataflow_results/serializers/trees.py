@@ -78,7 +78,7 @@ class ZarrSerializer:
         try:
             memory = _written(kind, value, below)
         except BaseException:
-            below.remove(below.below(""))
+            below.discard()
             raise
         return json.dumps(memory).encode()
 
@@ -110,9 +110,9 @@ class _Kind:
     name: str
     objection: Callable[[Any], str]
     """Why a value cannot be written, from its description only."""
-    write: Callable[[Any, Any], dict[str, str]]
+    write: Callable[[Any, Any], dict[str, Any]]
     """Gives what ``read`` needs besides the store."""
-    read: Callable[[Any, dict[str, str]], Any]
+    read: Callable[[Any, dict[str, Any]], Any]
     sample: Callable[[Any], Any] | None
     """A small piece with the same description, on which to try; None: nothing to try."""
     difference: Callable[[Any, Any], str]
@@ -161,21 +161,20 @@ def _numpy_objection(array: Any) -> str:
     return "" if array.dtype.kind in NUMERIC and array.dtype.metadata is None else f"its dtype is {array.dtype!r}"
 
 
-def _write_numpy(array: Any, store: Any) -> dict[str, str]:
+def _write_numpy(array: Any, store: Any) -> dict[str, Any]:
     target = optional(NAME, serializer=NAME).create_array(
         store,
         shape=array.shape,
         dtype=array.dtype,
         chunks=chunk_shape(array.shape, array.dtype.itemsize),
         zarr_format=ZARR_FORMAT,
-        config={"write_empty_chunks": True},
     )
     if array.size:
         target[...] = array
     return {}
 
 
-def _read_numpy(store: Any, _extra: dict[str, str]) -> Any:
+def _read_numpy(store: Any, _extra: dict[str, Any]) -> Any:
     source = optional(NAME, serializer=NAME).open_array(store, mode="r")
     return np.asarray(source[...], source.dtype)  # of a scalar, Zarr forgets the order of its bytes
 
@@ -188,7 +187,7 @@ def _numpy_difference(before: Any, after: Any) -> str:
     return "" if before.dtype == after.dtype and before.shape == after.shape else "dtype"
 
 
-def _copy_zarr(source: Any, store: Any) -> dict[str, str]:
+def _copy_zarr(source: Any, store: Any) -> dict[str, Any]:
     """Copy the stored bytes of an array or group as they are, without decoding a chunk."""
     place = source.store_path
     optional("zarr.core.sync", serializer=NAME).sync(_copied(place.store, place.path, store))
@@ -209,7 +208,7 @@ async def _copied(source: Any, path: str, store: Any) -> None:
     await asyncio.gather(*[copy(key) async for key in source.list_prefix(prefix)])
 
 
-def _read_zarr(store: Any, _extra: dict[str, str]) -> Any:
+def _read_zarr(store: Any, _extra: dict[str, Any]) -> Any:
     return optional(NAME, serializer=NAME).open(store, mode="r")
 
 
@@ -244,21 +243,16 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
                 )
                 for name in ("zarr.Array", "zarr.Group")
             ),
-            _Kind(
-                name="xarray.Dataset",
-                objection=labelled_objection,
-                write=write_labelled,
-                read=lambda store, units: read_labelled(store, units, single=False),
-                sample=_labelled_sample,
-                difference=labelled_difference,
-            ),
-            _Kind(
-                name="xarray.DataArray",
-                objection=labelled_objection,
-                write=write_labelled,
-                read=lambda store, units: read_labelled(store, units, single=True),
-                sample=_labelled_sample,
-                difference=labelled_difference,
+            *(
+                _Kind(
+                    name=name,
+                    objection=labelled_objection,
+                    write=write_labelled,
+                    read=read_labelled,
+                    sample=_labelled_sample,
+                    difference=labelled_difference,
+                )
+                for name in ("xarray.DataArray", "xarray.Dataset")
             ),
         )
     }

@@ -85,9 +85,7 @@ class Task:
         """Store a map of the task as one batch."""
         plan = self.plan(constants or {}, list(columns), provenance.run_id)
         keys = self.keys(plan, columns)
-        said = replace(
-            provenance, task=self.name, node=self.name, preimage=pack_preimage(plan, keys, columns=columns)
-        )
+        said = replace(provenance, task=self.name, node=self.name, preimage=pack_preimage(plan, keys, columns=columns))
         saved = store.task(self.identity.collection).save(keys.digests, values, said)
         assert not saved.errors
         return keys

@@ -149,6 +149,16 @@ def test_a_stream_that_breaks_leaves_no_file(files: Files, size: int) -> None:
     assert (names(files), files.leftovers()) == ([], [])
 
 
+@pytest.mark.parametrize("size", [10, len(LARGE)])
+def test_a_stream_without_a_name_leaves_no_file(files: Files, size: int) -> None:
+    """If no name can be given at the end, or a wrong one is, nothing stays behind."""
+    with pytest.raises(ZeroDivisionError):
+        files.write_from(iter([LARGE[:size]]), lambda: str(1 // 0))
+    with pytest.raises(TemplateError):
+        files.write_from(iter([LARGE[:size]]), lambda: "../outside")
+    assert (names(files), files.leftovers()) == ([], [])
+
+
 def test_create_once(files: Files) -> None:
     """The first create makes the file, the second leaves it as it is."""
     assert files.creates_safely()
@@ -331,9 +341,10 @@ def test_no_folder_is_missed_while_others_remove_it(tmp_path: Path) -> None:
     files = open_files(tmp_path)
 
     def come_and_go(number: int) -> None:
-        for _ in range(150):
-            assert files.create(f"deep/deeper/{number}", b"%d" % number)
-            files.remove([f"deep/deeper/{number}"])
+        for _ in range(200):
+            name = f"a/b/c/d/e/f/{number}"
+            assert files.create(name, b"%d" % number)
+            files.remove([name])
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(come_and_go, range(8)))

@@ -120,6 +120,7 @@ def test_frames_of_any_numbers_come_back(unit: str, data: st.DataObject) -> None
     [
         pd.DataFrame({"a": [1, "x", None]}, dtype=object),
         pd.DataFrame({"a": [[1], [2]]}),
+        pd.DataFrame({"a": [None, np.nan]}, dtype=object),
         pd.DataFrame({"a": [1]}, index=pd.Index([object()], dtype=object)),
         pd.DataFrame({"a": [1, 2]}, index=pd.date_range("2026", periods=2, freq="D")),
         pd.DataFrame({"a": pd.Categorical(np.array([1, "x"], object))}),
@@ -132,6 +133,7 @@ def test_frames_of_any_numbers_come_back(unit: str, data: st.DataObject) -> None
     ids=[
         "object",
         "lists",
+        "two kinds of nothing",
         "object index",
         "frequency",
         "mixed categories",

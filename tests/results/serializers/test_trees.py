@@ -99,6 +99,22 @@ def test_the_usual_arrays_are_accepted(files: Files, dtype: str) -> None:
 
 
 @pytest.mark.usefixtures("_small_chunks")
+@pytest.mark.parametrize("value", [-0.0, 0.0, np.nan, -np.nan, 1.0])
+def test_chunks_of_one_number_keep_its_bits(files: Files, value: float) -> None:
+    """Zarr leaves out chunks that are all fill: the sign of a zero must survive that."""
+    array = np.full(300, value)
+    assert again(files, array).tobytes() == array.tobytes()
+    assert again(files, xr.DataArray(array)).to_numpy().tobytes() == array.tobytes()
+
+
+def test_times_without_a_name_keep_their_unit(files: Files) -> None:
+    """An array of times needs no name to come back exactly."""
+    for unit in ("s", "ms", "us", "ns"):
+        value = xr.DataArray(TIMES.astype(f"M8[{unit}]"), dims="x")
+        same(again(files, value), value)
+
+
+@pytest.mark.usefixtures("_small_chunks")
 def test_large_arrays_are_many_chunks(files: Files) -> None:
     """An array is cut along its longest axis, and put together again."""
     array = np.random.default_rng(0).random((70, 30))
