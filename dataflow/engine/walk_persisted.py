@@ -49,6 +49,17 @@ class Running:
     """For each of its elements, how many elements of the batch will have ended if it is the last that is begun."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Consecutive elements of the batch that are taken through a part together."""
+
+    start: int
+    size: int
+    wanted: Sequence[int]
+    """Offsets of those that the part must be run for, unless they are found."""
+    control: Control
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Consecutive steps that run together, as a program with the same frame."""
@@ -100,7 +111,6 @@ class PersistedWalk:
         self._seconds = np.zeros((len(program.steps), count), np.float32)
         self._errors: list[dict[int, bytes]] = [{} for _ in program.steps]
         self._running: Running | None = None
-        self._chunk_end = 0
         self._waiting: set[int] = set()
         """Elements of which a step waits for somebody else's result, so that they have not ended."""
 
@@ -149,13 +159,13 @@ class PersistedWalk:
         """Take a chunk through all parts; gives how many of its elements were begun, all of which have ended."""
         ahead = self._look_ahead(start, size)
         for part in self._parts:
-            self._chunk_end = start + size
             rows = self._rows(part, start, size)
             wanted = self._wanted(part, ahead, start, size)
+            chunk = Chunk(start=start, size=size, wanted=wanted, control=control)
             if part.is_kept:
-                size = self._run_kept(part, rows, start, wanted, size, control, ahead.get(part.first))
+                size = self._run_kept(part, rows, chunk, ahead.get(part.first))
             else:
-                size = self._run_some(part, rows, start, self._not_waiting(start, wanted), size, control)
+                size = self._run_some(part, rows, chunk, wanted)
             control = _never_stop  # the elements that were begun are ended
         return size
 
@@ -198,18 +208,9 @@ class PersistedWalk:
         sources = (*self._columns, *self._values[: part.first])
         return [source if whole else source[start : start + size] for source in sources]
 
-    def _run_kept(
-        self,
-        part: Part,
-        rows: list[Sequence[Any]],
-        start: int,
-        wanted: Sequence[int],
-        size: int,
-        control: Control,
-        found: Lookup | None,
-    ) -> int:
-        """Take what the store has, and run the others."""
-        position = part.first
+    def _run_kept(self, part: Part, rows: list[Sequence[Any]], chunk: Chunk, found: Lookup | None) -> int:
+        """Take what the store has, and run the others; gives the size that the chunk has now."""
+        position, start, size = part.first, chunk.start, chunk.size
         if found is None:
             found = self._kept[position].look_up(self._frame, rows, start, size)
         self._values[position][start : start + size] = found.values[:size]
@@ -217,9 +218,7 @@ class PersistedWalk:
         waiting = [offset for offset in found.waiting if offset < size]
         self._states[position, [start + offset for offset in waiting]] = PENDING
         self._waiting.update(start + offset for offset in waiting)
-        missing = found.missing if isinstance(wanted, range) else sorted({*found.missing} & {*wanted})
-        missing = missing if isinstance(missing, range) else [offset for offset in missing if offset < size]
-        size = self._run_some(part, rows, start, self._not_waiting(start, missing[:size]), size, control)
+        size = self._run_some(part, rows, chunk, _both(found.missing, chunk.wanted))
         for offset, error in found.refused.items():
             if offset < size:
                 self._fail(position, start + offset, failure_of(error))
@@ -238,25 +237,22 @@ class PersistedWalk:
         """The offsets of a chunk without those of elements that wait for somebody else's result."""
         return [offset for offset in offsets if start + offset not in self._waiting] if self._waiting else offsets
 
-    def _run_some(
-        self, part: Part, rows: list[Sequence[Any]], start: int, offsets: Sequence[int], size: int, control: Control
-    ) -> int:
+    def _run_some(self, part: Part, rows: list[Sequence[Any]], chunk: Chunk, offsets: Sequence[int]) -> int:
         """Run some elements of a chunk; gives the size that the chunk has now."""
-        ran = self._run_rows(part, rows, start, offsets, control)
-        return size if ran == len(offsets) else offsets[ran]
+        offsets = self._not_waiting(chunk.start, offsets)
+        ran = self._run_rows(part, rows, chunk, offsets)
+        return chunk.size if ran == len(offsets) else offsets[ran]
 
-    def _run_rows(
-        self, part: Part, rows: list[Sequence[Any]], start: int, offsets: Sequence[int], control: Control
-    ) -> int:
+    def _run_rows(self, part: Part, rows: list[Sequence[Any]], chunk: Chunk, offsets: Sequence[int]) -> int:
         """Run the steps of a part for some elements of a chunk; gives how many of them were run."""
         if not len(offsets):
             return 0
         ledger = Ledger(part.program, len(offsets), passing=self._ledger.passing)
         ledger.walk = part.walk
-        at = np.asarray(offsets) + start
-        ends: Any = [self._chunk_end] if control is _never_stop else at + 1
+        at = np.asarray(offsets) + chunk.start
+        ends: Any = [chunk.start + chunk.size] if chunk.control is _never_stop else at + 1
         self._running = Running(ledger.stamps, len(part.program.steps), ends)
-        ran = self._walk(ledger, self._taken(part, rows, offsets), len(offsets), control)
+        ran = self._walk(ledger, self._taken(part, rows, offsets), len(offsets), chunk.control)
         self._running = None
         self._take_over(part, ledger, at[:ran])
         return ran
@@ -363,6 +359,13 @@ def first_chunk(batch: Batch) -> int:
     if not batch.seconds_per_element:
         return 1
     return max(1, min(batch.count, int(CHUNK_SECONDS / batch.seconds_per_element)))
+
+
+def _both(missing: Sequence[int], wanted: Sequence[int]) -> Sequence[int]:
+    """The offsets that are in both, in order; a range stands for all of a chunk."""
+    if isinstance(wanted, range):
+        return missing[: len(wanted)] if isinstance(missing, range) else [at for at in missing if at < len(wanted)]
+    return sorted({*missing} & {*wanted})
 
 
 def _next_size(size: int, seconds: float) -> int:

@@ -15,6 +15,8 @@ FIELDS = ("parameters", "task_name", "flow_name", "run_id", "node", "index", "ma
 """What a template may name."""
 BY_ELEMENT = frozenset({"index", "map_index"})
 """Fields that differ for each element of a map."""
+OWN_NAMES = frozenset({"format.json", "leases", "objects", "pins", "runs", "set-aside", "tasks", "trees"})
+"""What a store keeps of its own; no result of a user is put there."""
 BY_EXTENSION = {
     "arrow": "arrow",
     "bin": "bytes",
@@ -141,6 +143,9 @@ def _parts(field: str) -> tuple[str, str]:
 
 def _checked(name: str, text: str) -> str:
     pieces = name.split("/")
+    if pieces[0] in OWN_NAMES or pieces[-1].startswith("."):
+        fix = f"another folder than {', '.join(sorted(OWN_NAMES))}"
+        raise TemplateError(f"{name!r} is a file of the store itself", where=_where(text), fix=fix)
     if not name or name.startswith("/") or ".." in pieces or "" in pieces or "\\" in name or "\0" in name:
         fix = "a relative name without empty parts and without .."
         raise TemplateError(f"{name!r} is no file name inside the store", where=_where(text), fix=fix)

@@ -153,6 +153,24 @@ def test_what_would_change_is_refused_with_a_fix(serializer: Any, value: object)
 
 
 @BOTH
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": [[1], [2]]}),
+        pd.DataFrame({"a": [None, np.nan]}, dtype=object),
+        pd.DataFrame({"a": [1]}, index=pd.Index([b"x"], dtype=object)),
+        pd.DataFrame({"a": pd.Categorical([b"x"], categories=pd.Index([b"x"], dtype=object))}),
+        pl.DataFrame({"a": [object()]}),
+    ],
+    ids=["lists", "two kinds of nothing", "index", "categories", "polars"],
+)
+def test_objects_are_refused_without_trying(serializer: Any, frame: Any) -> None:
+    """Lists would come back as arrays, and NaN as None, though the dtype is the same: no trying tells that."""
+    with pytest.raises(Unserializable, match="it holds Python objects"):
+        serializer.dump(frame)
+
+
+@BOTH
 def test_the_same_structure_is_judged_by_its_own_objects(serializer: Any) -> None:
     """A verdict that is remembered for one table does not hide the objects of another."""
     assert serializer.accepts(pd.DataFrame({"a": [1.0]}))
