@@ -34,6 +34,8 @@ class Outbox:
         """Add a node; gives whether it is the first since the last were taken."""
         now = time.monotonic()
         with self._lock:
+            for used in node.inputs():
+                used.node.unsent_uses += 1
             if not self._nodes:
                 self._since = now
             self._last_at = now
@@ -62,4 +64,7 @@ class Outbox:
         with self._lock:
             nodes, self._nodes = self._nodes, []
             self._asked = False
+            for node in nodes:
+                for used in node.inputs():
+                    used.node.unsent_uses -= 1
             return nodes

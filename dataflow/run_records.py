@@ -11,6 +11,7 @@ import dataflow_results as results
 from dataflow.compiler.memory import Memory
 from dataflow.errors import UsageError
 from dataflow.persistence import FlowPersistence, StoreAddress
+from dataflow_results.digests import digest
 from dataflow_results.errors import KeyingError, ResultMissing, StoreError
 
 __all__ = ["RunRecordKeeper"]
@@ -54,8 +55,8 @@ class RunRecordKeeper:
             raise UsageError(
                 f"it is a run of the flow {record.flow!r}", where=where, fix=f"resume it with {record.flow!r}"
             )
-        digest = self._parameters_digest()
-        if digest and record.parameters_digest and digest != record.parameters_digest:
+        given = self._parameters_digest()
+        if given and record.parameters_digest and given != record.parameters_digest:
             raise UsageError("it had other parameters", where=where, fix="give the same, or start a new run")
         if record.phase(time.time()) is results.RunPhase.RUNNING:
             raise UsageError("it is still going on", where=where, fix="wait for it, or cancel it first")
@@ -65,7 +66,7 @@ class RunRecordKeeper:
         if (memory.store.url, memory.collection) in self._noted:
             return
         self._noted.add((memory.store.url, memory.collection))
-        for store in (self._persistence.storage, memory.store):
+        for store in {store.url: store for store in (self._persistence.storage, memory.store)}.values():
             try:
                 self._begin(store)
                 self._begun[store.url].uses(self._run_id, [memory.collection])
@@ -94,6 +95,6 @@ class RunRecordKeeper:
         """In hex; empty where there are none, or none that can be compared."""
         parameters: Mapping[str, Any] | None = self._persistence.parameters
         try:
-            return "" if not parameters else results.encode(dict(parameters), "parameters").hex()
+            return "" if not parameters else digest(b"parameters", results.encode(dict(parameters), "parameters")).hex()
         except KeyingError:
             return ""

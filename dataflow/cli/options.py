@@ -42,14 +42,23 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def in_store(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the option ``--store``, and the store as its first argument."""
+    """Give a command the option ``--store``, and the store as its first argument.
+
+    Where a command takes a result, the URL of a whole reference says which store.
+    """
 
     @click.option("--store", "url", metavar="URL", help="Path or URL of the store; else the setting result_storage.")
     @functools.wraps(command)
     def with_store(*, url: str | None, safe: bool = False, **options: Any) -> Any:
-        return command(ResultStore(url or settings().result_storage, safe=safe), **options)
+        place = url or _store_of(options.get("result")) or settings().result_storage
+        return command(ResultStore(place, safe=safe), **options)
 
     return with_store
+
+
+def _store_of(result: str | None) -> str:
+    """The URL in a reference; empty if it is something else."""
+    return (result or "").rpartition("#")[0]
 
 
 def in_safe_store(command: Callable[..., Any]) -> Callable[..., Any]:

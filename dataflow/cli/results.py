@@ -164,8 +164,8 @@ def show(store: ResultStore, *, result: str, with_value: bool, as_json: bool) ->
 def why(store: ResultStore, *, task: str, element: int | None, key: str, run_id: str, as_json: bool) -> None:
     """Say why results of TASK were computed again.
 
-    Takes the newest batch, or the newest result of one element or key, and says by how little it differs from what was
-    stored before.
+    Takes what the last run stored of it, or the newest result of one element or key, and says by how little it differs
+    from what was stored before.
     """
     computed = why_computed(store, Query(task=task, run_id=run_id), element=element, key=key)
     if as_json:

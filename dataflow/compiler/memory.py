@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import dataflow_results as results  # its names are loaded when used: most runs keep no results
 from dataflow.functions import plain_function
-from dataflow.graph.nodes import Elements, Items, Node, Rows, TaskSpec
+from dataflow.graph.nodes import Constant, Elements, Items, Node, Rows, TaskSpec
 from dataflow.persistence import FlowPersistence, Persistence, StoreAddress
 from dataflow_results.errors import TemplateError
 from dataflow_results.key_positions import position_keys
 from dataflow_results.policies import DEFAULT, CachePolicy
 from dataflow_results.records import ResultReference
 from dataflow_results.task_identity import TaskIdentity
-from dataflow_results.templates import Template, serializer_for
+from dataflow_results.templates import Place, Template, serializer_for
 
 if TYPE_CHECKING:
     from dataflow_results.keys import KeyPlan
@@ -78,6 +78,8 @@ class Memories:
     flow: str
     run_id: str
     _known: dict[TaskSpec, Memory | None] = field(default_factory=dict)
+    _files: dict[str, bytes] = field(default_factory=dict)
+    """Files of plain calls so far, with the canonical form of the arguments they are made from."""
 
     def of(self, task: TaskSpec) -> Memory | None:
         """The memory of a task; None if its results are not kept.
@@ -93,7 +95,8 @@ class Memories:
 
     def _make(self, task: TaskSpec, asked: Persistence) -> Memory:
         parameters = asked.signature.parameters.values()
-        identity, policy = identity_of(task), _policy(asked)
+        policy = _policy(asked)
+        identity = identity_of(task, reads_source=policy is not None and policy.reads_source)
         return Memory(
             plan=self._plan(identity, policy, asked),
             is_lineage=policy is not None and policy.is_lineage,
@@ -119,8 +122,28 @@ class Memories:
             TemplateError: two of its elements would get one file.
         """
         memory = self.of(node.task)
-        if memory is not None and memory.template is not None and node.space is not None:
+        if memory is None or memory.template is None:
+            return
+        if node.space is not None:
             _check_files(node, memory.template)
+        else:
+            self._check_own_file(node, memory, memory.template)
+
+    def _check_own_file(self, node: Node, memory: Memory, template: Template) -> None:
+        """Whether an earlier call with other arguments has the file of this one, as far as that is known already."""
+        named = dict(node.labelled_arguments())
+        given = {**memory.defaults, **{name: a.value for name, a in named.items() if isinstance(a, Constant)}}
+        place = Place(task_name=memory.task, flow_name=memory.flow, run_id=memory.run_id, node=node.slug)
+        if "date" in template.fields or not template.arguments <= given.keys():
+            return
+        name = template.name(place, 0, given)
+        form = results.encode(given, "argument")
+        if self._files.setdefault(name, form) != form:
+            raise TemplateError(
+                f"result_storage_key {template.text!r} gives two calls the file {name!r}",
+                where=node.slug,
+                fix="put {node} into it, or an argument in which they differ: {parameters[x]}",
+            )
 
     def _plan(self, identity: TaskIdentity, policy: CachePolicy | None, asked: Persistence) -> KeyPlan | None:
         if policy is None or not policy.caches or policy.is_lineage:
@@ -173,15 +196,13 @@ def _module_of(function: Any) -> str:
     return Path(file).stem if file else module
 
 
-def identity_of(task: TaskSpec) -> TaskIdentity:
+def identity_of(task: TaskSpec, *, reads_source: bool = True) -> TaskIdentity:
     """A task as keys know it: by name and place, and by its source where a policy looks at that."""
     asked = task.persistence
     function = plain_function(task.function if asked is None else asked.function)
-    policy = None if asked is None else _policy(asked)
-    needs_source = asked is None or policy is None or policy.reads_source
     return TaskIdentity(
         name=task.name,
         module_qualname=f"{_module_of(function)}.{getattr(function, '__qualname__', task.name)}",
         version=None if asked is None else asked.version,
-        source=results.source_of(function if asked is None else asked.function) if needs_source else None,
+        source=results.source_of(function if asked is None else asked.function) if reads_source else None,
     )

@@ -94,7 +94,8 @@ def compile_stages(
                 _note_depths(stage, depths)
 
         def keeps(node: Node) -> bool:
-            return node.holders > 0 or node in used_outside
+            # In this order: whoever drops its future of a node has added the nodes that use it before.
+            return node.holders > 0 or node.unsent_uses > 0 or node in used_outside
 
         return [(stage, compiler.compile(stage, keeps=keeps, depths=depths)) for stage in stages]
 

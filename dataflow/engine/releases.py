@@ -28,7 +28,7 @@ class Releases:
         """Whether a node has ended, nobody uses it any more, and nobody holds it."""
         if facts.released or not facts.ended or facts.pending_consumers:
             return False
-        return not facts.node.holders and facts not in self._kept
+        return not facts.node.holders and not facts.node.unsent_uses and facts not in self._kept
 
     def release(self, facts: NodeFacts) -> Iterator[str]:
         """Let go of the values of a node; gives the keys of columns that nobody needs any more."""

@@ -158,9 +158,10 @@ class PersistedWalk:
     def _run_chunk(self, start: int, size: int, control: Control) -> int:
         """Take a chunk through all parts; gives how many of its elements were begun, all of which have ended."""
         ahead = self._look_ahead(start, size)
+        needed = self._needed(ahead, size)
         for part in self._parts:
             rows = self._rows(part, start, size)
-            wanted = self._wanted(part, ahead, start, size)
+            wanted = self._wanted(part, needed, start, size)
             chunk = Chunk(start=start, size=size, wanted=wanted, control=control)
             if part.is_kept:
                 size = self._run_kept(part, rows, chunk, ahead.get(part.first))
@@ -178,28 +179,30 @@ class PersistedWalk:
             if step.is_known_ahead
         }
 
-    def _wanted(self, part: Part, ahead: Mapping[int, Lookup], start: int, size: int) -> Sequence[int]:
+    def _wanted(self, part: Part, needed: np.ndarray[Any, Any] | None, start: int, size: int) -> Sequence[int]:
         """The elements of a chunk that a part must be run for: not those that only lead to what was found."""
-        if not ahead:
+        if needed is None:
             return range(size)
-        needed = np.zeros(size, bool)
-        for position in part.positions:
-            needed |= self._needed(position, ahead, size)
-        left_out = np.flatnonzero(~needed)
+        rows = needed[part.first : part.positions.stop, :size].any(axis=0)
+        left_out = np.flatnonzero(~rows)
         for position in part.positions:
             self._states[position, start + left_out] = CACHED
-        return np.flatnonzero(needed).tolist() if len(left_out) else range(size)
+        return np.flatnonzero(rows).tolist() if len(left_out) else range(size)
 
-    def _needed(self, position: int, ahead: Mapping[int, Lookup], size: int) -> np.ndarray[Any, Any]:
-        """For which elements of a chunk somebody needs what a step gives."""
+    def _needed(self, ahead: Mapping[int, Lookup], size: int) -> np.ndarray[Any, Any] | None:
+        """By step and element of a chunk, whether somebody needs what the step gives; None if all is needed."""
+        if not ahead:
+            return None
         program = self._ledger.program
-        needed = np.full(size, position in program.outputs)
-        slot = self._first_column + program.columns + position
-        for later in range(position + 1, len(program.steps)):
-            if slot in program.steps[later].slots:
-                wanting = self._needed(later, ahead, size)
-                found = ahead.get(later)
-                needed |= wanting & found.is_missing(size) if found is not None else wanting
+        needed = np.zeros((len(program.steps), size), bool)
+        needed[list(program.outputs)] = True
+        first_step = self._first_column + program.columns
+        for position in reversed(range(len(program.steps))):
+            found = ahead.get(position)
+            wanting = needed[position] if found is None else needed[position] & found.is_missing(size)
+            for slot in program.steps[position].slots:
+                if slot >= first_step:
+                    needed[slot - first_step] |= wanting
         return needed
 
     def _rows(self, part: Part, start: int, size: int) -> list[Sequence[Any]]:

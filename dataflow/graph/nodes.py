@@ -183,12 +183,13 @@ class Node:
     """One call of a task in a flow.
 
     ``space`` is None for a plain node (which has exactly one element). ``holders`` counts the handles and futures that
-    user code still has; the engine drops the values of a node that nobody holds once its last consumer is done.
+    user code still has, ``unsent_uses`` the uses by nodes that were added and not sent yet; the engine drops the values
+    of a node that has neither once its last consumer is done.
     """
 
     __slots__ = (
         "__weakref__", "after", "arguments", "graph", "holders", "id", "keywords", "site", "slug", "space", "strict",
-        "task",
+        "task", "unsent_uses",
     )  # fmt: skip
 
     def __init__(
@@ -217,6 +218,7 @@ class Node:
         self.site = site
         """File and line of the call, for messages."""
         self.holders = 0
+        self.unsent_uses = 0
         self.id = len(graph.nodes)
         graph.nodes.append(self)
 

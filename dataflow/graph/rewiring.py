@@ -41,7 +41,7 @@ def twin_of(node: Node, swap: Swap) -> Node:
     for name in Node.__slots__:
         if name != "__weakref__":
             setattr(twin, name, getattr(node, name))
-    twin.holders = 0
+    twin.holders = twin.unsent_uses = 0
     twin.arguments = tuple(rewire(argument, swap) for argument in node.arguments)
     twin.keywords = {name: rewire(argument, swap) for name, argument in node.keywords.items()}
     twin.after = ()  # what had to come before came before the node itself

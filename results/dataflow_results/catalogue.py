@@ -71,7 +71,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRecord:
-    """Results that were stored together and are still given."""
+    """Results that were stored together and are still given.
+
+    When packs are merged, batches become one that say the same of themselves but for the time.
+    """
 
     collection: str
     pack: str
@@ -83,7 +86,7 @@ class BatchRecord:
     node: str
     run_id: str
     created_at: float
-    """Seconds since the epoch."""
+    """When the newest of them was created, in seconds since the epoch."""
     expires_at: float | None
     """When the first of them expires."""
     results: int
@@ -177,7 +180,7 @@ def matching_batches(packs: Iterable[CollectionPacks], query: Query, now: float)
         for collection in packs
         for number in range(len(collection.heads))
         for batch in _batches(collection, number, query, now)
-        if query.since <= batch.created_at < query.until and batch.size_bytes >= query.min_bytes
+        if batch.size_bytes >= query.min_bytes
     ]
     return sorted(found, key=lambda batch: (batch.created_at, batch.pack), reverse=True)
 
@@ -188,6 +191,8 @@ def _batches(packs: CollectionPacks, number: int, query: Query, now: float) -> I
     if not wanted:
         return
     given = packs.given(number, now)
+    created_at = head.column("created_at")[given]
+    given = given[(created_at >= query.since) & (created_at < query.until)]
     sections, sizes = head.column("section")[given], row_bytes(head)[given]
     for section in wanted:
         here = sections == section
@@ -207,7 +212,7 @@ def _batch(head: PackHead, section: int, rows: Array, sizes: Array) -> BatchReco
         flow=said.flow,
         node=said.node,
         run_id=said.run_id,
-        created_at=float(head.column("created_at")[rows[0]]),
+        created_at=float(head.column("created_at")[rows].max()),
         expires_at=None if np.isinf(expires_at) else expires_at,
         results=len(rows),
         size_bytes=int(sizes.sum()),

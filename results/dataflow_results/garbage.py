@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from dataflow_results.garbage_facts import Amount, Facts, Leftover, Plan, Reason, Removal, Rules
 from dataflow_results.garbage_rows import RowVerdicts, place_of_value, verdicts_of
 from dataflow_results.inventory import CollectionPacks
+
+if TYPE_CHECKING:
+    from dataflow_results.columns import Array
 
 __all__ = ["plan_collection", "used_by"]
 
@@ -59,19 +63,39 @@ _UNREADABLE = (
 
 
 def _drop_oldest(verdicts: Sequence[RowVerdicts], rules: Rules, limit_bytes: int) -> None:
-    """Let the oldest batches go until what is left takes no more than the limit."""
-    batches = [(at, number, rows, may_go) for number, v in enumerate(verdicts) for at, rows, may_go in v.batches(rules)]
-    users = Counter(place for _, number, rows, _ in batches for place in verdicts[number].places(rows))
-    sizes = {place: size for _, n, rows, _ in batches for place, size in verdicts[n].places(rows).items()}
-    total = sum(verdicts[number].own_bytes(rows) for _, number, rows, _ in batches) + sum(sizes.values())
-    for _, number, rows, may_go in sorted(batches, key=lambda batch: batch[:2]):
+    """Let the oldest batches go until what is left takes about the limit, or less."""
+    batches = [
+        _Batch(at=at, pack=number, rows=rows, may_go=may_go, places=each.places(rows), own_bytes=each.own_bytes(rows))
+        for number, each in enumerate(verdicts)
+        for at, rows, may_go in each.batches(rules)
+    ]
+    users = Counter(place for batch in batches for place in batch.places)
+    sizes = {place: size for batch in batches for place, size in batch.places.items()}
+    total = sum(batch.own_bytes for batch in batches) + sum(sizes.values())
+    gone: dict[int, list[Array]] = {}
+    for batch in sorted(batches, key=lambda batch: (batch.at, batch.pack)):
         if total <= limit_bytes:
-            return
-        if may_go:
-            verdicts[number].drop_over_limit(rows)
-            places = verdicts[number].places(rows)
-            users.subtract(list(places))
-            total -= verdicts[number].own_bytes(rows) + sum(sizes[place] for place in places if not users[place])
+            break
+        if batch.may_go:
+            gone.setdefault(batch.pack, []).append(batch.rows)
+            users.subtract(list(batch.places))
+            total -= batch.own_bytes + sum(sizes[place] for place in batch.places if not users[place])
+    for number, rows in gone.items():
+        verdicts[number].drop_over_limit(rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Batch:
+    """Rows of one pack that were stored at one time."""
+
+    at: float
+    pack: int
+    rows: Array
+    may_go: bool
+    places: dict[str, int]
+    """Files and folders of values, with their size in bytes."""
+    own_bytes: int
+    """In the pack."""
 
 
 def _left_behind(collections: Iterable[CollectionPacks]) -> Iterator[Removal]:

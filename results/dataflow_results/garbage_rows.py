@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -125,30 +125,40 @@ class RowVerdicts:
         self.kept += Amount(count=int(saved.sum()), size_bytes=int(self._sizes[saved].sum()))
         self._drop(reason, rows & ~self._protected)
 
-    def drop_over_limit(self, rows: Array) -> None:
-        """Let rows go because there is too much."""
+    def drop_over_limit(self, batches: Sequence[Array]) -> None:
+        """Let batches go because there is too much: their rows (int64)."""
+        rows = np.zeros(self.head.rows, bool)
+        rows[np.concatenate(batches)] = True
         self._drop(Reason.OVER_LIMIT, rows)
 
     def batches(self, rules: Rules) -> Iterator[tuple[float, Array, bool]]:
-        """Batches that count for the limit: when each was made, its rows (bool), whether they may go."""
+        """What counts for the limit, by when it was stored: that time, the rows (int64), and whether they may go."""
         able = self._asked_for(rules)
-        for section in np.unique(self._section[able]).tolist():
-            for may_go in (True, False):
-                rows = able & (self._section == section) & (self._protected != may_go)
-                if rows.any():
-                    yield float(self._created_at[rows].max()), rows, may_go
+        for may_go in (True, False):
+            rows = np.flatnonzero(able & (self._protected != may_go))
+            times = self._created_at[rows]
+            order = np.argsort(times, kind="stable")
+            cuts = np.flatnonzero(np.diff(times[order])) + 1
+            for part in np.split(rows[order], cuts):
+                if part.size:
+                    yield float(self._created_at[part[0]]), part, may_go
 
     def own_bytes(self, rows: Array) -> int:
-        """What rows take of their pack, with their share of its head."""
+        """What rows (bool or int64) take of their pack, with their share of its head."""
         head_bytes = self.head.size_bytes - int(self._inline.sum())
-        return int(self._inline[rows].sum()) + head_bytes * int(rows.sum()) // max(self.head.rows, 1)
+        own = self._inline[rows]
+        return int(own.sum()) + head_bytes * len(own) // max(self.head.rows, 1)
 
     def places(self, rows: Array) -> dict[str, int]:
-        """Files and folders that hold values of rows, with their size in bytes."""
+        """Files and folders that hold values of rows (bool or int64), with their size in bytes."""
+        if not self.head.externals:
+            return {}
+        wanted = np.zeros(self.head.rows, bool)
+        wanted[rows] = True
         return {
             place_of_value(self._kind[row], external): external.size_bytes
             for row, external in self.head.externals.items()
-            if rows[row]
+            if wanted[row]
         }
 
     def amounts(self) -> Iterator[tuple[Reason, Amount]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dataflow_results.catalogue import ElementRecord, Query, elements_in, matching_batches
+from dataflow_results.catalogue import BatchRecord, ElementRecord, Query, elements_in, matching_batches
 from dataflow_results.errors import ReadingError, ResultMissing, StoreError
 from dataflow_results.explain import Candidate, Explanation, explain
 from dataflow_results.explain import Reason as Why
@@ -117,7 +117,7 @@ def why_computed(
     Args:
         store: the store; nothing in it is changed.
         query: which results; usually a task, or a task and a run.
-        element: only this element; None means all of the newest batch.
+        element: only this element; None means all of the newest map.
         key: only the result whose key begins with these digits.
         most: so many results at most.
 
@@ -126,25 +126,38 @@ def why_computed(
         StoreError: the store does not answer.
     """
     packs = [each for each in read_packs(store.files, store.signing_key) if _holds(each, query)]
-    found = _newest_batch(packs, query) if element is None and not key else _asked_for(packs, query, element, key)
-    if not found:
+    if element is None and not key:
+        chosen = list(islice(_newest_map(packs, query), most))
+    else:
+        chosen = _newest_of(_asked_for(packs, query, element, key))[:most]
+    if not chosen:
         fix = "`dataflow results ls` says what is stored"
         raise ResultMissing("nothing is stored that matches", where=store.url, fix=fix)
-    last = max(found, key=lambda one: one.provenance.created_at)
-    chosen = [one for one in found if (one.pack, one.section) == (last.pack, last.section)][:most]
     batches = _Batches(store, packs)
     return [Computed(element=one, why=batches.explain(one)) for one in chosen]
 
 
-def _newest_batch(packs: Sequence[CollectionPacks], query: Query) -> list[ElementRecord]:
-    for batch in matching_batches(packs, query, ALWAYS)[:1]:
-        holder = next(each for each in packs if each.name == batch.collection)
-        return [
-            one
-            for one in elements_in(holder, query, now=ALWAYS)
-            if (one.pack, one.section) == (batch.pack, batch.section)
-        ]
-    return []
+def _newest_map(packs: Sequence[CollectionPacks], query: Query) -> Iterator[ElementRecord]:
+    """What the last run stored of one node, the newest batch first."""
+    batches = matching_batches(packs, query, ALWAYS)
+    for batch in batches:
+        if batch is batches[0] or (batch.run_id and _map_of(batch) == _map_of(batches[0])):
+            holder = next(each for each in packs if each.name == batch.collection)
+            yield from (one for one in elements_in(holder, query, now=ALWAYS) if _is_in(one, batch))
+
+
+def _map_of(batch: BatchRecord) -> tuple[str, str, str]:
+    return batch.collection, batch.run_id, batch.node
+
+
+def _is_in(element: ElementRecord, batch: BatchRecord) -> bool:
+    return (element.pack, element.section) == (batch.pack, batch.section)
+
+
+def _newest_of(found: Sequence[ElementRecord]) -> list[ElementRecord]:
+    """Those of the newest batch."""
+    last = max(found, key=lambda one: one.provenance.created_at, default=None)
+    return [one for one in found if last and (one.pack, one.section) == (last.pack, last.section)]
 
 
 def _asked_for(packs: Sequence[CollectionPacks], query: Query, element: int | None, key: str) -> list[ElementRecord]:

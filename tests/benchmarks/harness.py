@@ -173,5 +173,5 @@ def save(rows: Sequence[Row], path: Path) -> None:
     kept = [row for row in earlier if row["name"] not in names]
     fresh = [{**asdict(row), "met": row.met} for row in rows]
     machine = {"python": platform.python_version(), "system": platform.system(), "processor": platform.machine()}
-    merged = sorted(kept + fresh, key=lambda row: (int(row["name"].strip("Babc")), row["name"]))
+    merged = sorted(kept + fresh, key=lambda row: (row["name"][0], int("".join(filter(str.isdigit, row["name"])))))
     path.write_text(json.dumps({"machine": machine, "rows": merged}, indent=2) + "\n")

@@ -10,7 +10,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # the benchmarks are not installed, so their functions must be found from here
 
-from tests.benchmarks import building, calls, elements, memory, movement, startup, tails  # noqa: E402
+from tests.benchmarks import (  # noqa: E402
+    building,
+    calls,
+    canonical_speed,
+    elements,
+    large_objects,
+    memory,
+    movement,
+    results_speed,
+    startup,
+    tails,
+)
 from tests.benchmarks.harness import Row, close_clusters, save, table  # noqa: E402
 
 BENCHMARKS: dict[str, Callable[[int | None], list[Row]]] = {
@@ -25,6 +36,11 @@ BENCHMARKS: dict[str, Callable[[int | None], list[Row]]] = {
     "B9": memory.b9,
     "B10": startup.b10,
     "B11": startup.b11,
+    "R1": results_speed.r1_r2,
+    "R3": results_speed.r3,
+    "R4": results_speed.r4,
+    "R6": canonical_speed.r6,
+    "R7": results_speed.r7,
 }
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from dataflow_results.digests import digest
 from dataflow_results.records import Provenance
-from dataflow_results.runs import RunRecords
+from dataflow_results.runs import RunRecord, run_name
 from dataflow_results.store import ResultStore
 from tests.results.care.stores import DAY_SECONDS, NEW_YEAR, Task, save
 
 LOAD = Task(name="load", parts={"steps.load": "5d0c41f2", "steps.read_csv": "90aa17e3"})
 CHANGED = replace(LOAD, parts={"steps.load": "5d0c41f2", "steps.read_csv": "c2f64b08"})
-MONTHS = ["2025-10", "2025-11", "2025-12"]
+MONTHS = ["2024-10", "2024-11", "2024-12"]
 
 
 def fill(store: ResultStore) -> None:
@@ -48,10 +48,20 @@ def fill(store: ResultStore) -> None:
 
 
 def _runs(store: ResultStore) -> None:
-    now = NEW_YEAR
-    runs = RunRecords(store.files, clock=lambda: now, heart=None, ended=lambda process: False)
-    runs.begin("tidy-otter-1", flow="weather")
-    now += 60
-    runs.end("tidy-otter-1", "Completed")
-    now += DAY_SECONDS
-    runs.begin("calm-heron-2", flow="weather")
+    """A run that ended, and one that fell silent."""
+    ended = RunRecord(
+        run_id="tidy-otter-1",
+        flow="weather",
+        started_at=NEW_YEAR - 10,
+        beat_at=NEW_YEAR + 50,
+        ended_at=NEW_YEAR + 50,
+        state="Completed",
+    )
+    crashed = RunRecord(
+        run_id="calm-heron-2",
+        flow="weather",
+        started_at=NEW_YEAR + DAY_SECONDS - 10,
+        beat_at=NEW_YEAR + DAY_SECONDS + 80,
+    )
+    for run in (ended, crashed):
+        store.files.write(run_name(run.run_id), [run.pack()])

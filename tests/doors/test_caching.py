@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dataflow import Flow, Parameter, Task, flow, task
-from dataflow.cache_policies import DEFAULT, FLOW_PARAMETERS, INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE, CacheKeyFnPolicy
+from dataflow.cache_policies import DEFAULT, FLOW_PARAMETERS, INPUTS, NO_CACHE, RUN_ID, CacheKeyFnPolicy
 from dataflow.cache_validators import (
     all_inputs,
     all_parameters,
@@ -263,7 +263,6 @@ def test_a_place_is_said_in_several_ways(store: str, kind: Any) -> None:
     assert calls_of(double, kind(store), times=1) == [[]]
 
 
-@pytest.mark.xfail(reason="a relative path reaches workers and references as it was written")
 def test_a_relative_path_is_of_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path means the folder of the process that starts the flow, also in references."""
     monkeypatch.chdir(tmp_path)
@@ -316,7 +315,7 @@ def test_the_setting_keeps_all_results(default_store: Path, monkeypatch: pytest.
 
 
 def test_the_graph_door_caches_too(store: str) -> None:
-    """with Flow(...): the second run finds both elements, and the state of the handle is Cached."""
+    """In a Flow block: the second run finds both elements, and the state of the handle is Cached."""
     with Flow("numbers", result_storage=store) as numbers:
         doubled = double.map(Parameter("xs"))
     first, second = numbers.run(xs=[1, 2], cluster="inline"), numbers.run(xs=[1, 2], cluster="inline")

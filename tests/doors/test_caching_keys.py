@@ -194,7 +194,7 @@ def test_an_unknown_type_in_a_constant_fails_every_element(run: Run) -> None:
 
 
 def test_failed_inputs(run: Run) -> None:
-    """An element behind a failed one is UpstreamFailed; with allow_failure the exception is an argument like any other."""
+    """An element behind a failed one is UpstreamFailed; with allow_failure the exception is an argument."""
 
     @task
     def refuse(x: int) -> int:
@@ -246,6 +246,7 @@ def test_flow_parameters(tmp_path: Any) -> None:
 
 def test_flow_parameters_of_the_graph_door(tmp_path: Any) -> None:
     """The same with Parameter values of a run."""
+
     @task(cache_policy=FLOW_PARAMETERS)
     def work(x: int) -> int:
         ran.append(x)

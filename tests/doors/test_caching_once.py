@@ -130,7 +130,7 @@ def test_failed_elements_are_not_cached(tmp_path: Path) -> None:
 
 
 def test_a_result_that_cannot_be_stored_fails_its_element(tmp_path: Path) -> None:
-    """A lock is no result that outlives a run: its element fails, what depends on it is UpstreamFailed, the rest is kept."""
+    """A lock cannot outlive a run: its element fails, what depends on it is UpstreamFailed, the rest is kept."""
 
     @task(cache_policy=INPUTS)
     def make(x: int) -> Any:

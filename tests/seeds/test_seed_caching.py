@@ -82,7 +82,7 @@ def test_what_expired_is_computed_again(run: Callable[..., list[str]]) -> None:
 
 
 def test_another_place_is_another_cache(run: Callable[..., list[str]], tmp_path: Path) -> None:
-    """DATAFLOW_RESULT_STORAGE moves all results; the argument that the policy leaves out does not count there either."""
+    """DATAFLOW_RESULT_STORAGE moves all results; what the policy leaves out does not count there either."""
     there = {"DATAFLOW_CLUSTER": "inline", "DATAFLOW_RESULT_STORAGE": str(tmp_path / "there")}
     assert run(DATAFLOW_CLUSTER="inline") == [COMPUTING, FETCHING]
     assert run(**there) == [COMPUTING, FETCHING]

@@ -17,8 +17,8 @@ from dataflow_results.store import ResultStore
 from dataflow_results.task_identity import TaskIdentity
 
 DAY_SECONDS = 86_400.0
-NEW_YEAR = 1_767_225_600.0
-"""2026-01-01 00:00 UTC."""
+NEW_YEAR = 1_735_689_600.0
+"""2025-01-01 00:00 UTC."""
 
 
 def key_of(text: str) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dataflow_results.catalogue import Query
+from dataflow_results.compaction import MANY_PACKS
 from dataflow_results.errors import UnknownFormat
 from dataflow_results.garbage import plan_collection
 from dataflow_results.garbage_facts import Amount, Facts, Leftover, Plan, Protected, Reason, Rules
@@ -91,6 +92,16 @@ def test_the_oldest_batches_go_until_the_rest_fits(store: ResultStore) -> None:
         plan = plan_collection(facts, Rules(max_bytes=sum(sizes[3 - kept :])), NOW)
         gone = [trim.pack for trim in plan.trims]
         assert gone == [head.id for head in facts.packs[0].heads[: 3 - kept]]
+
+
+def test_batches_of_a_merged_pack_go_one_by_one(store: ResultStore) -> None:
+    """A merged pack holds many batches: only the oldest of them go."""
+    for day in range(MANY_PACKS + 1):
+        save(store, {f"{day}": b"x" * 900}, at=at(50 - day))
+    facts = facts_of(store)
+    ((head,),) = (packs.heads for packs in facts.packs)
+    (trim,) = plan_collection(facts, Rules(max_bytes=head.size_bytes * 3 // 4), NOW).trims
+    assert trim.first.tolist() == list(range(9)), "a quarter of 33, the oldest"
 
 
 def test_a_shared_object_is_counted_once(store: ResultStore) -> None:
