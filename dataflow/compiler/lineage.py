@@ -8,7 +8,19 @@ from typing import Any
 
 import dataflow_results as results
 from dataflow.compiler.memory import Memories, identity_of
-from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Items, Node, Rows, Template, Whole
+from dataflow.graph.nodes import (
+    Argument,
+    Collection,
+    Constant,
+    Elements,
+    Input,
+    Items,
+    Node,
+    Rows,
+    TaskSpec,
+    Template,
+    Whole,
+)
 from dataflow_results.digests import digest
 from dataflow_results.errors import KeyingError
 from dataflow_results.policies import LINEAGE
@@ -52,6 +64,7 @@ class Lineage:
     memories: Memories
     _plans: dict[Node, Any] = field(default_factory=dict)
     _keys: dict[Node, bytes] = field(default_factory=dict)
+    _identities: dict[TaskSpec, Any] = field(default_factory=dict)
 
     def check(self, node: Node) -> None:
         """Refuse a node under LINEAGE that is made from something without a key, before anything runs.
@@ -152,7 +165,9 @@ class Lineage:
             names=(*missing, *(names or given)), constants=constants, lineage=frozenset(by_key) | more_lineage
         )
         policy = asked.policy if asked is not None and asked.policy is not None and asked.policy.is_lineage else LINEAGE
-        return results.make_plan(identity_of(node.task), policy, call)
+        if node.task not in self._identities:  # reading its source costs more than all the rest
+            self._identities[node.task] = identity_of(node.task)
+        return results.make_plan(self._identities[node.task], policy, call)
 
     def _cell(self, given: Argument) -> bytes:
         """The key of an argument as a whole."""

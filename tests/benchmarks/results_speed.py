@@ -241,15 +241,16 @@ def r7(repeat: int | None) -> list[Row]:
         work = chain.with_options(cluster=client, result_storage=store)
         assert work(DEPTH, NUMBERS) == DEPTH
         client.restart()
-        read_before = bytes_read(client)
         taken = seconds(lambda: work(DEPTH, NUMBERS))
+        read_before = bytes_read(client)
+        work(DEPTH, NUMBERS)  # by now all modules are loaded
         megabytes = (bytes_read(client) - read_before) / 1e6
         size = sum(file.stat().st_size for file in store.rglob("*") if file.is_file()) / 1e9
     return [
         Row(name="R7a", what="a LINEAGE hit after 1,000 results of 1 MB", unit="s", ours=taken, reference=1.0,
             ratio=taken, bound="<= 1", note=f"{size:.2f} GB in the store"),
         Row(name="R7b", what="the same: bytes read by client and workers", unit="MB", ours=megabytes, reference=1.0,
-            ratio=megabytes, bound="<= 20", note="one result, indexes, modules"),
+            ratio=megabytes, bound="<= 5", note="of 1,000 MB; one result is 1 MB"),
     ]  # fmt: skip
 
 

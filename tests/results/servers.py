@@ -18,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -140,7 +140,8 @@ def wait_until_up(guard: subprocess.Popen[bytes], port: int, folder: Path) -> No
 def make_bucket(protocol: str, options: Mapping[str, Any]) -> None:
     """The one bucket that all places of a server lie in."""
     fsspec = importlib.import_module("fsspec")
-    fsspec.filesystem(protocol, **options).mkdir(BUCKET)
+    with suppress(FileExistsError):  # moto's buckets are those of the process, also of a server that was stopped
+        fsspec.filesystem(protocol, **options).mkdir(BUCKET)
 
 
 def s3_place(name: str, port: int, keys: tuple[str, str]) -> Place:
