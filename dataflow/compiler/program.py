@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dataflow.compiler.lineage import ElementKeys, Lineage
-from dataflow.compiler.memory import Memory
 from dataflow.compiler.recipes import Known
 from dataflow.errors import WorkLost
 from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Items, Node, TaskSpec, Template, Whole
 from dataflow.graph.stages import Stage
+
+if TYPE_CHECKING:
+    from dataflow.compiler.lineage import ElementKeys, Lineage
+    from dataflow.compiler.memory import Memory
 
 __all__ = ["ByKey", "Compiled", "Compiler", "Guard", "Program", "Source", "Step"]
 

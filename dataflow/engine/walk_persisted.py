@@ -20,12 +20,12 @@ from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
 from dataflow.engine.generated import fast_walk
-from dataflow.engine.kept import KeptStep, Lookup
+from dataflow.engine.kept import KeptStep, Lookup, kept_steps
 from dataflow.engine.walk import Ledger, failure_of, walk_carefully, walk_fast
 from dataflow.engine.walk_async import walk_async
 from dataflow.states import SUCCESSFUL, StateType
 
-__all__ = ["PersistedWalk", "first_chunk"]
+__all__ = ["PersistedWalk", "first_chunk", "walk_of"]
 
 CACHED = int(StateType.CACHED)
 COMPLETED = int(StateType.COMPLETED)
@@ -353,6 +353,18 @@ def _part(program: Program, first: int, last: int) -> Part:
         measures=(),
     )
     return Part(alone, first, steps[0].memory is not None, None if program.is_async else fast_walk(alone))
+
+
+def walk_of(
+    ledger: Ledger,
+    frame: list[Any],
+    columns: Sequence[Sequence[Any]],
+    batch: Batch,
+    clock: Clock,
+    async_concurrency: int,
+) -> PersistedWalk:
+    """The walk of a batch; see `PersistedWalk`."""
+    return PersistedWalk(ledger, frame, columns, kept_steps(ledger.program, batch), clock, async_concurrency)
 
 
 def first_chunk(batch: Batch) -> int:

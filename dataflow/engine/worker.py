@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import sys
 import time
@@ -19,11 +20,9 @@ from dataflow.engine.columns import Column, open_levels
 from dataflow.engine.control import Control, Progress, running
 from dataflow.engine.failures import Failure, pack_error
 from dataflow.engine.inputs import resolve, resolve_column
-from dataflow.engine.kept import kept_steps
 from dataflow.engine.report import Report
 from dataflow.engine.walk import Ledger, walk_carefully, walk_fast
 from dataflow.engine.walk_async import walk_async
-from dataflow.engine.walk_persisted import PersistedWalk, first_chunk
 from dataflow.errors import UnpicklableResult
 from dataflow.states import StateType
 
@@ -119,10 +118,11 @@ def _walk_persisted(
     context: WorkerContext,
     deadline: float,
 ) -> int:
-    kept = kept_steps(ledger.program, batch)
-    walk = PersistedWalk(ledger, frame, columns, kept, context.clock, context.async_concurrency)
-    control = _controlled(walk.progress, batch, context, deadline)
-    return walk.run(control, first_chunk(batch))
+    # Loaded with the first program that keeps results: workers of other flows start faster without it.
+    persisted = importlib.import_module("dataflow.engine.walk_persisted")
+    walk = persisted.walk_of(ledger, frame, columns, batch, context.clock, context.async_concurrency)
+    done: int = walk.run(_controlled(walk.progress, batch, context, deadline), persisted.first_chunk(batch))
+    return done
 
 
 def _controlled(progress: Progress, batch: Batch, context: WorkerContext, deadline: float) -> Control:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dataflow.persistence import Persistence
+if TYPE_CHECKING:
+    from dataflow.persistence import Persistence
 
 __all__ = [
     "Argument",
