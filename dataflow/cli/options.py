@@ -10,7 +10,7 @@ import click
 
 from dataflow.cli.quantities import MOMENT
 from dataflow.settings import settings
-from dataflow_results.catalogue import Query
+from dataflow_results.care.catalogue import Query
 from dataflow_results.store import ResultStore
 
 __all__ = ["ShownCommand", "ShownGroup", "as_json", "in_safe_store", "in_store", "which_results"]

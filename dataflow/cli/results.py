@@ -23,13 +23,13 @@ from dataflow.cli.results_tables import (
     print_groups,
     title_of,
 )
-from dataflow_results.catalogue import GROUPS, Query, elements_of, grouped, list_batches
+from dataflow_results.care.catalogue import GROUPS, Query, elements_of, grouped, list_batches
+from dataflow_results.care.finding import find_elements, preimage_of
+from dataflow_results.care.misses import summed_up, why_computed
+from dataflow_results.care.usage import areas_of
 from dataflow_results.errors import ResultMissing
-from dataflow_results.finding import find_elements, preimage_of
-from dataflow_results.misses import summed_up, why_computed
 from dataflow_results.records import ResultReference
 from dataflow_results.store import ResultStore
-from dataflow_results.usage import areas_of
 
 __all__ = ["results"]
 

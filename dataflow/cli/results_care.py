@@ -10,13 +10,13 @@ import click
 from dataflow.cli.options import ShownCommand, as_json, in_store, which_results
 from dataflow.cli.output import Column, print_facts, print_json, print_table
 from dataflow.cli.quantities import DURATION, SIZE, shown_bytes, shown_number, shown_time
-from dataflow_results.care import Collected, collect
-from dataflow_results.catalogue import Query
-from dataflow_results.garbage_facts import Rules
-from dataflow_results.pins import Pin, PinKind, add_pin, list_pins, remove_pin
-from dataflow_results.runs import RunPhase, RunRecords
+from dataflow_results.care.catalogue import Query
+from dataflow_results.care.collecting import Collected, collect
+from dataflow_results.care.garbage_facts import Rules
+from dataflow_results.care.pins import Pin, PinKind, add_pin, list_pins, remove_pin
+from dataflow_results.care.verify import verify as verify_store
+from dataflow_results.liveness.runs import RunPhase, RunRecords
 from dataflow_results.store import ResultStore
-from dataflow_results.verify import verify as verify_store
 
 __all__ = ["gc", "pin", "runs", "verify"]
 

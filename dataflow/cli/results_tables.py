@@ -7,10 +7,10 @@ from typing import Final
 
 from dataflow.cli.output import Column, print_table
 from dataflow.cli.quantities import shown_bytes, shown_number, shown_seconds, shown_time
-from dataflow_results.catalogue import BatchRecord, ElementRecord, GroupRecord
-from dataflow_results.key_cells import readable
-from dataflow_results.pack_parts import Kind
-from dataflow_results.preimages import Preimage
+from dataflow_results.care.catalogue import BatchRecord, ElementRecord, GroupRecord
+from dataflow_results.keying.cells import readable
+from dataflow_results.keying.preimages import Preimage
+from dataflow_results.packs.parts import Kind
 
 __all__ = ["SHORT_KEY", "facts_of", "made_of", "print_batches", "print_elements", "print_groups", "title_of"]
 

@@ -14,14 +14,14 @@ from dataflow.functions import plain_function
 from dataflow.graph.nodes import Constant, Elements, Items, Node, Rows, TaskSpec
 from dataflow.persistence import FlowPersistence, Persistence, StoreAddress
 from dataflow_results.errors import TemplateError
-from dataflow_results.key_positions import position_keys
+from dataflow_results.keying.identity import TaskIdentity
+from dataflow_results.keying.positions import position_keys
 from dataflow_results.policies import DEFAULT, CachePolicy
 from dataflow_results.records import ResultReference
-from dataflow_results.task_identity import TaskIdentity
 from dataflow_results.templates import Place, Template, serializer_for
 
 if TYPE_CHECKING:
-    from dataflow_results.keys import KeyPlan
+    from dataflow_results.keying.keys import KeyPlan
 
 __all__ = ["Memories", "Memory", "identity_of"]
 

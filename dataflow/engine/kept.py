@@ -20,8 +20,8 @@ from dataflow.engine.step_keys import StepKeys
 from dataflow.engine.write_back import write_back
 from dataflow_results.digests import DIGEST_BYTES
 from dataflow_results.errors import LeaseLost, ReadingError, ResultsError
-from dataflow_results.keys import Keys
-from dataflow_results.leases import Claim, Claims
+from dataflow_results.keying.keys import Keys
+from dataflow_results.liveness.leases import Claim, Claims
 from dataflow_results.problems import ResultsWarning
 from dataflow_results.store import ResultStore, open_store
 from dataflow_results.task_results import TaskResults

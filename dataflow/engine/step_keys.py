@@ -12,9 +12,9 @@ import numpy as np
 from dataflow.compiler.memory import Memory
 from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
-from dataflow_results.key_positions import position_keys
-from dataflow_results.keys import KeyPlan, Keys, joined_keys
-from dataflow_results.preimages import OUTLINED_ROWS, pack_preimage
+from dataflow_results.keying.keys import KeyPlan, Keys, joined_keys
+from dataflow_results.keying.positions import position_keys
+from dataflow_results.keying.preimages import OUTLINED_ROWS, pack_preimage
 
 __all__ = ["StepKeys"]
 

@@ -10,9 +10,17 @@ import typing as _typing
 
 if _typing.TYPE_CHECKING:
     from dataflow_results.canonical import encode, register, source_of
-    from dataflow_results.key_plans import CallArguments, RunPlace, make_plan
-    from dataflow_results.key_positions import item_keys
-    from dataflow_results.keys import node_key
+    from dataflow_results.care.catalogue import Query, list_batches
+    from dataflow_results.care.collecting import collect
+    from dataflow_results.care.garbage_facts import Rules
+    from dataflow_results.care.verify import verify
+    from dataflow_results.files import open_files
+    from dataflow_results.keying.keys import node_key
+    from dataflow_results.keying.plans import CallArguments, RunPlace, make_plan
+    from dataflow_results.keying.positions import item_keys
+    from dataflow_results.keying.preimages import pack_preimage
+    from dataflow_results.liveness.leases import Claims
+    from dataflow_results.liveness.runs import RunPhase, RunRecords
     from dataflow_results.locations import AzureResult, GCSResult, LocalResult, MemoryResult, S3Result
     from dataflow_results.policies import (
         DEFAULT,
@@ -25,10 +33,8 @@ if _typing.TYPE_CHECKING:
         CacheKeyFnPolicy,
         CachePolicy,
     )
-    from dataflow_results.preimages import pack_preimage
-    from dataflow_results.problems import ResultsWarning
+    from dataflow_results.problems import Problem, ResultsWarning
     from dataflow_results.records import Provenance, ResultReference
-    from dataflow_results.runs import RunPhase, RunRecords
     from dataflow_results.store import ResultStore, load, open_store
     from dataflow_results.templates import Template
 
@@ -44,43 +50,57 @@ __all__ = [
     "CacheKeyFnPolicy",
     "CachePolicy",
     "CallArguments",
+    "Claims",
     "GCSResult",
     "LocalResult",
     "MemoryResult",
+    "Problem",
     "Provenance",
+    "Query",
     "ResultReference",
     "ResultStore",
     "ResultsWarning",
+    "Rules",
     "RunPhase",
     "RunPlace",
     "RunRecords",
     "S3Result",
     "Template",
+    "collect",
     "encode",
     "item_keys",
+    "list_batches",
     "load",
     "make_plan",
     "node_key",
+    "open_files",
     "open_store",
     "pack_preimage",
     "register",
     "source_of",
+    "verify",
 ]
 
 _MODULES = {
     "canonical": ("encode", "register", "source_of"),
-    "key_plans": ("CallArguments", "RunPlace", "make_plan"),
-    "key_positions": ("item_keys",),
-    "keys": ("node_key",),
+    "care.catalogue": ("Query", "list_batches"),
+    "care.collecting": ("collect",),
+    "care.garbage_facts": ("Rules",),
+    "care.verify": ("verify",),
+    "files": ("open_files",),
+    "keying.keys": ("node_key",),
+    "keying.plans": ("CallArguments", "RunPlace", "make_plan"),
+    "keying.positions": ("item_keys",),
+    "keying.preimages": ("pack_preimage",),
+    "liveness.leases": ("Claims",),
+    "liveness.runs": ("RunPhase", "RunRecords"),
     "locations": ("AzureResult", "GCSResult", "LocalResult", "MemoryResult", "S3Result"),
     "policies": (
         "DEFAULT", "FLOW_PARAMETERS", "INPUTS", "LINEAGE", "NO_CACHE", "RUN_ID", "TASK_SOURCE", "CacheKeyFnPolicy",
         "CachePolicy",
     ),
-    "preimages": ("pack_preimage",),
-    "problems": ("ResultsWarning",),
+    "problems": ("Problem", "ResultsWarning"),
     "records": ("Provenance", "ResultReference"),
-    "runs": ("RunPhase", "RunRecords"),
     "store": ("ResultStore", "load", "open_store"),
     "templates": ("Template",),
 }  # fmt: skip

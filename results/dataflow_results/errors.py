@@ -19,7 +19,7 @@
     │   ├── StoreUnreachable            it does not answer (also a ConnectionError)
     │   ├── StoreDenied                 it refuses, or is read-only (also a PermissionError)
     │   ├── StoreFull                   no space is left
-    │   └── StoreUrlError               the URL or its options are wrong, or a package is not installed (also a ValueError)
+    │   └── StoreUrlError               the URL or its options are wrong, or a package is missing (also a ValueError)
     └── LeaseLost                   somebody else computes this now: do not commit
 
 Every error pickles with its fields, because errors travel between processes.

@@ -26,7 +26,7 @@ class Provenance:
     writer: str = ""
     """Host and process that wrote them."""
     preimage: bytes = b""
-    """What the keys were made of, as `dataflow_results.preimages` packs it; empty if nobody asked for it."""
+    """What the keys were made of, as `dataflow_results.keying.preimages` packs it; empty if nobody asked for it."""
     python: str = ""
     version: str = ""
     """Version of this library that wrote the record."""

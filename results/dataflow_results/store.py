@@ -14,11 +14,11 @@ from dataflow_results.digests import DIGEST_BYTES, digest
 from dataflow_results.errors import CorruptResult, ReadingError, ResultMissing, StoreUrlError
 from dataflow_results.files.opening import open_files
 from dataflow_results.files.protocol import Files
-from dataflow_results.layout import Layout
+from dataflow_results.packs.layout import Layout
+from dataflow_results.packs.shelf import PackCache
 from dataflow_results.problems import Problem, Problems
 from dataflow_results.records import Provenance, ResultReference
 from dataflow_results.serializers.registry import AnySerializer, resolve
-from dataflow_results.shelf import PackCache
 from dataflow_results.task_results import StoreSetup, TaskResults
 
 if TYPE_CHECKING:

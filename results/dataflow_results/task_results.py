@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from dataflow_results.clocks import ORDERS
-from dataflow_results.columns import Array
-from dataflow_results.compaction import MANY_PACKS, compact, may_merge
 from dataflow_results.digests import DIGEST_BYTES
 from dataflow_results.errors import ResultMissing, StoreError, StoringError
 from dataflow_results.files.protocol import Files
-from dataflow_results.index import Found, KeyIndex
-from dataflow_results.outside import OutsideFiles
-from dataflow_results.pack_parts import PackHead
-from dataflow_results.pack_reading import PackReader
-from dataflow_results.pack_writing import Batch, contents_of, dump_batch, tombstones
+from dataflow_results.packs.clocks import ORDERS
+from dataflow_results.packs.columns import Array
+from dataflow_results.packs.compaction import MANY_PACKS, compact, may_merge
+from dataflow_results.packs.index import Found, KeyIndex
+from dataflow_results.packs.outside import OutsideFiles
+from dataflow_results.packs.parts import PackHead
+from dataflow_results.packs.reading import PackReader
+from dataflow_results.packs.shelf import PackCache, Shelf
+from dataflow_results.packs.writing import Batch, contents_of, dump_batch, tombstones
 from dataflow_results.problems import Problem, Problems
 from dataflow_results.records import Provenance
 from dataflow_results.serializers.registry import AnySerializer, resolve
-from dataflow_results.shelf import PackCache, Shelf
 
 __all__ = ["Saved", "StoreSetup", "TaskResults"]
 

@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "results")]  # a script is found from its own folder only
 
 from dataflow_results.digests import digest  # noqa: E402
+from dataflow_results.packs.shelf import check_pack  # noqa: E402
 from dataflow_results.problems import ResultsWarning  # noqa: E402
 from dataflow_results.records import Provenance  # noqa: E402
-from dataflow_results.shelf import check_pack  # noqa: E402
 from dataflow_results.store import ResultStore  # noqa: E402
 
 BATCH = 20

@@ -29,7 +29,7 @@ import fsspec  # noqa: E402
 import numpy as np  # noqa: E402
 
 from dataflow_results.files import open_files  # noqa: E402
-from dataflow_results.objects import read_object, write_object  # noqa: E402
+from dataflow_results.packs.objects import read_object, write_object  # noqa: E402
 from dataflow_results.serializers import Serializer, find_serializer  # noqa: E402
 from tests.benchmarks.harness import Row, is_met, table  # noqa: E402
 

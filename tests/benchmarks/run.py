@@ -15,7 +15,6 @@ from tests.benchmarks import (  # noqa: E402
     calls,
     canonical_speed,
     elements,
-    large_objects,
     memory,
     movement,
     results_speed,

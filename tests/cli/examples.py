@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dataflow_results.digests import digest
+from dataflow_results.liveness.runs import RunRecord, run_name
 from dataflow_results.records import Provenance
-from dataflow_results.runs import RunRecord, run_name
 from dataflow_results.store import ResultStore
 from tests.results.care.stores import DAY_SECONDS, NEW_YEAR, Task, save
 

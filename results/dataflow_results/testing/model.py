@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from dataflow_results.compaction import MANY_PACKS
+from dataflow_results.packs.compaction import MANY_PACKS
 from dataflow_results.store import ResultStore
 
 __all__ = ["compare_with_dict"]

@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from dataflow_results.compaction import MANY_PACKS
 from dataflow_results.digests import digest
 from dataflow_results.errors import CorruptResult, ResultMissing, StoringError, UntrustedResult
-from dataflow_results.packs import DATA_START_BYTES
+from dataflow_results.packs.compaction import MANY_PACKS
+from dataflow_results.packs.encoding import DATA_START_BYTES
 from dataflow_results.problems import ResultsWarning
 from dataflow_results.records import Provenance, ResultReference
 from dataflow_results.store import ResultStore

@@ -8,13 +8,13 @@ from typing import Any
 
 from dataflow_results.canonical import Source
 from dataflow_results.digests import digest
-from dataflow_results.key_plans import CallArguments, RunPlace, make_plan
-from dataflow_results.keys import KeyPlan, Keys
+from dataflow_results.keying.identity import TaskIdentity
+from dataflow_results.keying.keys import KeyPlan, Keys
+from dataflow_results.keying.plans import CallArguments, RunPlace, make_plan
+from dataflow_results.keying.preimages import pack_preimage
 from dataflow_results.policies import DEFAULT, CachePolicy
-from dataflow_results.preimages import pack_preimage
 from dataflow_results.records import Provenance
 from dataflow_results.store import ResultStore
-from dataflow_results.task_identity import TaskIdentity
 
 DAY_SECONDS = 86_400.0
 NEW_YEAR = 1_735_689_600.0

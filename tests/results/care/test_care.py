@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataflow_results.care import Collected, collect
-from dataflow_results.care_facts import gather_facts
-from dataflow_results.compaction import MANY_PACKS
+from dataflow_results.care.collecting import Collected, collect
+from dataflow_results.care.garbage_facts import Reason, Rules
+from dataflow_results.care.gathering import gather_facts
+from dataflow_results.care.inventory import ReadOnlyFiles
+from dataflow_results.care.pins import Pin, PinKind, add_pin, list_pins, remove_pin
+from dataflow_results.care.verify import verify
 from dataflow_results.errors import CorruptResult, ResultMissing, StoreDenied
-from dataflow_results.garbage_facts import Reason, Rules
-from dataflow_results.inventory import ReadOnlyFiles
-from dataflow_results.leases import Claims
-from dataflow_results.pins import Pin, PinKind, add_pin, list_pins, remove_pin
+from dataflow_results.liveness.leases import Claims
+from dataflow_results.liveness.runs import RunRecords
+from dataflow_results.packs.compaction import MANY_PACKS
 from dataflow_results.records import Provenance
-from dataflow_results.runs import RunRecords
 from dataflow_results.store import ResultStore
-from dataflow_results.verify import verify
 from tests.results.care.stores import DAY_SECONDS, key_of, load, save
 from tests.results.servers import Place, on
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from dataflow_results.catalogue import BatchRecord, Query, elements_of, grouped, list_batches
+from dataflow_results.care.catalogue import BatchRecord, Query, elements_of, grouped, list_batches
+from dataflow_results.care.finding import find_elements, preimage_of
+from dataflow_results.care.usage import areas_of
 from dataflow_results.errors import UnknownFormat
 from dataflow_results.files import open_files
-from dataflow_results.finding import find_elements, preimage_of
-from dataflow_results.layout import LAYOUT_FILE
-from dataflow_results.pack_parts import Kind
+from dataflow_results.packs.layout import LAYOUT_FILE
+from dataflow_results.packs.parts import Kind
 from dataflow_results.store import ResultStore
 from dataflow_results.testing.counting import CountingFiles
-from dataflow_results.usage import areas_of
 from tests.results.care.stores import key_of, save
 from tests.results.servers import Place
 

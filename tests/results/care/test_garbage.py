@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dataflow_results.catalogue import Query
-from dataflow_results.compaction import MANY_PACKS
+from dataflow_results.care.catalogue import Query
+from dataflow_results.care.garbage import plan_collection
+from dataflow_results.care.garbage_facts import Amount, Facts, Leftover, Plan, Protected, Reason, Rules
+from dataflow_results.care.garbage_rows import tree_of
+from dataflow_results.care.inventory import CollectionPacks, read_packs
 from dataflow_results.errors import UnknownFormat
-from dataflow_results.garbage import plan_collection
-from dataflow_results.garbage_facts import Amount, Facts, Leftover, Plan, Protected, Reason, Rules
-from dataflow_results.garbage_rows import tree_of
-from dataflow_results.inventory import CollectionPacks, read_packs
+from dataflow_results.packs.compaction import MANY_PACKS
 from dataflow_results.problems import Problem
 from dataflow_results.records import Provenance
 from dataflow_results.store import ResultStore

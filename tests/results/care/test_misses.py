@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dataflow_results.catalogue import Query
+from dataflow_results.care.catalogue import Query
+from dataflow_results.care.inventory import Entries, ReadOnlyFiles
+from dataflow_results.care.misses import summed_up, why_computed, why_missed
 from dataflow_results.errors import ResultMissing, StoreUnreachable
-from dataflow_results.explain import Reason
-from dataflow_results.inventory import Entries, ReadOnlyFiles
-from dataflow_results.misses import summed_up, why_computed, why_missed
+from dataflow_results.keying.explain import Reason
 from dataflow_results.policies import INPUTS, NO_CACHE
 from dataflow_results.records import Provenance
 from dataflow_results.store import ResultStore

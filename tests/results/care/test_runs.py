@@ -7,9 +7,9 @@ import pytest
 from dataflow_results.errors import CorruptResult, ResultMissing, StoreUrlError, UnknownFormat
 from dataflow_results.files import open_files
 from dataflow_results.files.protocol import Files
-from dataflow_results.heartbeat import Heart
-from dataflow_results.processes import this_process
-from dataflow_results.runs import BEAT_SECONDS, RunPhase, RunRecord, RunRecords, run_name
+from dataflow_results.liveness.heartbeat import Heart
+from dataflow_results.liveness.processes import this_process
+from dataflow_results.liveness.runs import BEAT_SECONDS, RunPhase, RunRecord, RunRecords, run_name
 from tests.results.servers import Place
 
 

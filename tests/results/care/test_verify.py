@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataflow_results.compaction import MANY_PACKS
+from dataflow_results.care.inventory import Entries, ReadOnlyFiles
+from dataflow_results.care.verify import verify
 from dataflow_results.errors import ResultMissing, StoreUnreachable
 from dataflow_results.files.protocol import Files
-from dataflow_results.inventory import Entries, ReadOnlyFiles
+from dataflow_results.packs.compaction import MANY_PACKS
 from dataflow_results.records import Provenance
 from dataflow_results.store import ResultStore
-from dataflow_results.verify import verify
 from tests.results.care.stores import key_of, load, save
 from tests.results.servers import Place, on
 

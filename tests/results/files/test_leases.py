@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from dataflow_results.errors import CorruptResult, LeaseLost, StoreError, StoreUnreachable
 from dataflow_results.files import open_files
-from dataflow_results.heartbeat import THREAD, Heart
-from dataflow_results.leases import SKEW_SECONDS, Claim, Claims, Record
-from dataflow_results.processes import has_ended, this_process
+from dataflow_results.liveness.heartbeat import THREAD, Heart
+from dataflow_results.liveness.leases import SKEW_SECONDS, Claim, Claims, Record
+from dataflow_results.liveness.processes import has_ended, this_process
 from dataflow_results.testing.counting import CountingFiles
 from dataflow_results.testing.faults import Fault, FaultyFiles
 from dataflow_results.testing.faulty_filesystem import RawFault, RawScript
@@ -246,7 +246,7 @@ def test_a_process_that_ended_is_dead_at_once(clock: Clock) -> None:
     assert Claims(files, "load", clock, heart=None).take([A], "run 2").granted == {A}
 
 
-SAY_PROCESS = "from dataflow_results.processes import this_process; print(this_process())"
+SAY_PROCESS = "from dataflow_results.liveness.processes import this_process; print(this_process())"
 
 
 def test_one_thread_beats_for_all_claims_and_ends_with_the_last() -> None:

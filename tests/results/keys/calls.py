@@ -8,13 +8,13 @@ from typing import Any
 
 from dataflow_results.canonical import Source
 from dataflow_results.digests import digest
-from dataflow_results.explain import Candidate
-from dataflow_results.key_plans import CallArguments, RunPlace, make_plan
-from dataflow_results.keys import KeyPlan, Keys
+from dataflow_results.keying.explain import Candidate
+from dataflow_results.keying.identity import TaskIdentity
+from dataflow_results.keying.keys import KeyPlan, Keys
+from dataflow_results.keying.plans import CallArguments, RunPlace, make_plan
+from dataflow_results.keying.preimages import BatchPreimage, Preimage, pack_preimage, unpack_preimage
 from dataflow_results.policies import DEFAULT, CachePolicy
-from dataflow_results.preimages import BatchPreimage, Preimage, pack_preimage, unpack_preimage
 from dataflow_results.records import Provenance
-from dataflow_results.task_identity import TaskIdentity
 
 SOURCE = Source(digest=b"a" * 20, parts={"load": "00" * 20, "clean": "11" * 20})
 LOAD = TaskIdentity(name="load", module_qualname="steps.load", source=SOURCE)

@@ -9,7 +9,7 @@ import pytest
 
 from dataflow_results.cache_validators import duration_only
 from dataflow_results.errors import CorruptResult, KeyingError, StoreUnreachable
-from dataflow_results.explain import Candidate, Explanation, Reason, explain
+from dataflow_results.keying.explain import Candidate, Explanation, Reason, explain
 from dataflow_results.policies import DEFAULT, FLOW_PARAMETERS, INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE
 from tests.results.keys.calls import (
     DAY_SECONDS,

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from dataflow_results.cache_validators import duration_only, partial_inputs_only, partial_parameters_only
 from dataflow_results.errors import KeyingError, UnknownType, UnstableKey
-from dataflow_results.key_functions import KeyContext, task_input_hash
-from dataflow_results.key_plans import RunPlace
-from dataflow_results.key_positions import gathered_key, item_keys, position_keys
-from dataflow_results.keys import KeyPlan, joined_keys, node_key
+from dataflow_results.keying.functions import KeyContext, task_input_hash
+from dataflow_results.keying.identity import TaskIdentity
+from dataflow_results.keying.keys import KeyPlan, joined_keys, node_key
+from dataflow_results.keying.plans import RunPlace
+from dataflow_results.keying.positions import gathered_key, item_keys, position_keys
 from dataflow_results.policies import (
     DEFAULT,
     FLOW_PARAMETERS,
@@ -29,7 +30,6 @@ from dataflow_results.policies import (
     TASK_SOURCE,
     CacheKeyFnPolicy,
 )
-from dataflow_results.task_identity import TaskIdentity
 from tests.results.keys.calls import LOAD, PLACE, key_of, keys_of, plan_of, with_source
 
 values = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(max_size=80), st.none(), st.booleans())

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from dataflow_results.canonical import encode
 from dataflow_results.errors import CorruptResult, UnknownFormat
-from dataflow_results.key_cells import CellColumn, readable, short_cell
+from dataflow_results.keying.cells import CellColumn, readable, short_cell
+from dataflow_results.keying.preimages import pack_preimage, unpack_preimage
 from dataflow_results.policies import DEFAULT, INPUTS
-from dataflow_results.preimages import pack_preimage, unpack_preimage
 from tests.results.keys.calls import keys_of, plan_of, preimage_of, wanted_of
 
 

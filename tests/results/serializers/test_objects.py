@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataflow_results import objects
 from dataflow_results.digests import digest
 from dataflow_results.errors import CorruptResult, ResultMissing, StoreFull
 from dataflow_results.files import open_files
-from dataflow_results.objects import object_digest, object_name, read_object, write_object
+from dataflow_results.packs import objects
+from dataflow_results.packs.objects import object_digest, object_name, read_object, write_object
 from dataflow_results.serializers import find_serializer
 
 PIECE = 1000

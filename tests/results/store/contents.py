@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dataflow_results.digests import digest
-from dataflow_results.pack_parts import Kind, PackContent, PackHead, Section, pack_id
-from dataflow_results.packs import encode_pack
+from dataflow_results.packs.encoding import encode_pack
+from dataflow_results.packs.parts import Kind, PackContent, PackHead, Section, pack_id
 from dataflow_results.records import Provenance
 
 COLLECTION = "t"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dataflow_results.clocks import BELIEVED, Orders, seconds_of
-from dataflow_results.pack_parts import pack_id
-from dataflow_results.packs import encode_pack
+from dataflow_results.packs.clocks import BELIEVED, Orders, seconds_of
+from dataflow_results.packs.encoding import encode_pack
+from dataflow_results.packs.parts import pack_id
 from dataflow_results.store import ResultStore
 from dataflow_results.task_results import TaskResults
 from tests.results.servers import Place

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataflow_results.index import Found, KeyIndex
-from dataflow_results.pack_parts import PackHead
+from dataflow_results.packs.index import Found, KeyIndex
+from dataflow_results.packs.parts import PackHead
 from tests.results.store.contents import content, key, pack
 
 rows = st.dictionaries(st.integers(0, 8), st.sampled_from([b"value", None]), min_size=1)

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataflow_results.compaction import MANY_PACKS, SMALL_PACK_BYTES, compact, merged, packs_to_merge
 from dataflow_results.errors import StoreUnreachable
 from dataflow_results.files import open_files
-from dataflow_results.index import KeyIndex
-from dataflow_results.pack_parts import Kind, pack_id
-from dataflow_results.packs import encode_pack
+from dataflow_results.packs.compaction import MANY_PACKS, SMALL_PACK_BYTES, compact, merged, packs_to_merge
+from dataflow_results.packs.encoding import encode_pack
+from dataflow_results.packs.index import KeyIndex
+from dataflow_results.packs.parts import Kind, pack_id
+from dataflow_results.packs.shelf import check_pack
 from dataflow_results.problems import ResultsWarning
 from dataflow_results.records import Provenance
-from dataflow_results.shelf import check_pack
 from dataflow_results.store import ResultStore
 from dataflow_results.testing.faults import EVERY_CALL, Fault, FaultyFiles
 from dataflow_results.testing.suite import keys_of, pack_names

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataflow_results.columns import pack_column, unpack_column
 from dataflow_results.errors import CorruptResult, ReadingError, UnknownFormat, UntrustedResult
-from dataflow_results.pack_parts import pack_id
-from dataflow_results.packs import BLOCK_BYTES, blocks_of, encode_pack, parse_head
-from dataflow_results.shelf import check_pack
+from dataflow_results.packs.columns import pack_column, unpack_column
+from dataflow_results.packs.encoding import BLOCK_BYTES, blocks_of, encode_pack, parse_head
+from dataflow_results.packs.parts import pack_id
+from dataflow_results.packs.shelf import check_pack
 from tests.results.store.contents import COLLECTION, content, key, label, pack
 
 FROZEN = Path(__file__).parent / "format_1.pack"

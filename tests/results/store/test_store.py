@@ -25,7 +25,7 @@ from dataflow_results.errors import (
 )
 from dataflow_results.files import open_files
 from dataflow_results.locations import LocalResult
-from dataflow_results.packs import encode_pack
+from dataflow_results.packs.encoding import encode_pack
 from dataflow_results.problems import ResultsWarning
 from dataflow_results.records import Provenance
 from dataflow_results.store import SIGNING_KEY_VARIABLE, ResultStore, load, open_store
@@ -105,7 +105,7 @@ def test_no_columns_for_a_named_serializer(local: Place) -> None:
 
 def test_large_batches_become_several_packs(local: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of more bytes than a pack should have is split, and found as one."""
-    monkeypatch.setattr("dataflow_results.pack_writing.LARGEST_PACK_BYTES", 1000)
+    monkeypatch.setattr("dataflow_results.packs.writing.LARGEST_PACK_BYTES", 1000)
     store = ResultStore(local.url)
     values = ["x" * 300 + str(n) for n in range(20)]
     saved = store.task("t").save(keys_of(*range(20)), values, ABOUT)

@@ -1,0 +1,1 @@
+"""Care of a store: listing, verifying, collecting what nobody needs, pins."""
