@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Body", "current_body", "entered"]
 
 
+CALLED_FLOWS = uuid.UUID("6c1b3a52-5f0e-4c8e-9d6a-2f8f0e7b4a10")
+"""The space of names that ids of called flows are made in."""
+
+
 class Body:
     """Turns calls of tasks into nodes of one run; may be used from several threads."""
 
@@ -33,6 +39,12 @@ class Body:
         self.is_async = is_async
         """Whether the body is ``async def``, so that calls of async tasks give awaitables."""
         self._builder = Builder(run.graph)
+        self._called: Counter[str] = Counter()
+
+    def id_of_called(self, flow: str) -> str:
+        """The id of the run of a flow that the body calls; the same when the run is resumed and calls it again."""
+        self._called[flow] += 1
+        return uuid.uuid5(CALLED_FLOWS, f"{self.run.id} {flow} {self._called[flow]}").hex[:12]
 
     def submit(self, call: Call) -> Future[Any]:
         """Add the node of a call to the run; gives its future at once."""

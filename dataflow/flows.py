@@ -187,7 +187,8 @@ class FlowFunction(Generic[P, R_co]):
         persistence = flow_persistence(
             self.options, parameters=_all_arguments(bound), outer=None if outer is None else outer.persistence
         )
-        run = open_run(self.name, Graph(self.name), cluster, persistence=persistence, resume=resume)
+        called = None if outer is None else outer.id_of_called(self.name)
+        run = open_run(self.name, Graph(self.name), cluster, persistence=persistence, resume=resume, run_id=called)
         return Body(run, cluster=cluster, is_async=self.is_async, persistence=persistence)
 
     def _execute(self, body: Body, bound: inspect.BoundArguments) -> State[Any]:

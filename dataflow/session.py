@@ -48,6 +48,7 @@ class Run:
         cut_held: whether a plain node whose future is held must end its stage, so that its value comes early.
         persistence: what the flow says about results.
         resume: the id of an earlier run of the same flow, whose kept results are taken.
+        run_id: the id of this run, of a flow that another one calls; None makes one.
 
     Raises:
         ClusterError: the cluster cannot be used.
@@ -62,8 +63,9 @@ class Run:
         cut_held: bool = True,
         persistence: FlowPersistence | None = None,
         resume: str | None = None,
+        run_id: str | None = None,
     ) -> None:
-        self.id = resume or _new_id()
+        self.id = resume or run_id or _new_id()
         self.name = name
         self.graph = graph
         self._cut_held = cut_held
@@ -79,7 +81,7 @@ class Run:
         self._compiler = Compiler(_is_large, self._memory_of, self._lineage)
         self._kept: frozenset[Node] = frozenset()
         # A resumed run goes on under its id; its columns on the cluster must not be taken for those of before.
-        driver_id = self.id if resume is None else f"{resume}-{_new_id()}"
+        driver_id = self.id if resume is None and run_id is None else f"{self.id}-{_new_id()}"
         self._driver = Driver(driver_id, resolve_cluster(cluster), prepare=self._due_events, due=self._outbox.due_at)
         self._values = Values(self._driver)
 

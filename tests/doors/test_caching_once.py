@@ -217,7 +217,6 @@ def test_a_store_that_does_not_answer_fails_the_elements(caplog: pytest.LogCaptu
     assert "topsecret" not in said + caplog.text
 
 
-@pytest.mark.xfail(reason="a path that is a file is told as ResultMissing")
 def test_a_path_that_is_a_file_is_no_store(tmp_path: Path) -> None:
     """The elements fail with a StoreError that names the path."""
     (tmp_path / "file").write_text("x", encoding="utf-8")
@@ -251,7 +250,6 @@ def served(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.xfail(reason="listings over http have no sizes, so nothing is found")
 def test_a_read_only_store_fails_what_is_new(tmp_path: Path, served: str) -> None:
     """What a colleague serves over http is found and taken; what would have to be written fails with a StoreError."""
 

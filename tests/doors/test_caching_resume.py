@@ -204,7 +204,6 @@ def test_parameters_do_not_stand_in_the_record(tmp_path: Path) -> None:
     assert b"open sesame".hex() not in text
 
 
-@pytest.mark.xfail(reason="a flow that is called by a flow is a new run when the outer one is resumed")
 def test_flows_called_by_a_resumed_flow_are_resumed_too(tmp_path: Path) -> None:
     """What a called flow has kept is not computed again."""
 

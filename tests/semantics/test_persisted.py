@@ -80,7 +80,7 @@ def kept_graph(recipe: Recipe, batch_size: int | None, policy: CachePolicy | Non
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(recipe=recipes())
 def test_keeping_results_changes_nothing(policy: CachePolicy | None, recipe: Recipe) -> None:
-    """At every batch size a flow that keeps its results is the interpreter, and its second run runs only what failed."""
+    """At every batch size a flow that keeps results is the interpreter, and its second run runs only what failed."""
     truth = [expected(outcome) for outcome in interpret(build(recipe).nodes).values()]
     store = f"memory://{uuid.uuid4().hex}"
     for batch_size in BATCH_SIZES:

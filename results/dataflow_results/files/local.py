@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial as bound
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from dataflow_results.digests import Buffer
-from dataflow_results.errors import CorruptResult, ResultMissing, ResultsError
+from dataflow_results.errors import CorruptResult, ResultMissing, ResultsError, StoreUrlError
 from dataflow_results.files.protocol import Entry, as_views, check_name, is_partial, joined, partial_name
 from dataflow_results.files.trouble import diagnose, error_for
 
@@ -24,6 +25,7 @@ __all__ = ["LocalFiles"]
 T = TypeVar("T")
 
 Entries: TypeAlias = list[Entry]
+Found: TypeAlias = list[os.DirEntry[str]]
 
 JOIN_BYTES = 1024 * 1024
 """Parts that are together no longer than this are joined: one system call is cheaper than many."""
@@ -31,6 +33,7 @@ CALL_BYTES = 1024 * 1024 * 1024
 """The system takes at most 2 GiB in one call."""
 WITHOUT_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What filesystems answer that know no hard links."""
+FIX_FILE = "the path of a folder, or of none yet"
 FOLDER_TRIES = 100
 """How often a folder is made again that somebody removes, being empty, before we write to it."""
 
@@ -75,6 +78,8 @@ class LocalFiles:
         try:
             return action()
         except OSError as error:
+            if isinstance(error, NotADirectoryError) and _is_no_folder(self._root):
+                raise StoreUrlError("a store is a folder, and here is a file", where=self.url, fix=FIX_FILE) from None
             raise error_for(diagnose(error), f"{self.url}/{name}", writing=writing) from error
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
@@ -190,7 +195,7 @@ class LocalFiles:
         waiting = [top]
         while waiting:
             path = waiting.pop()
-            for found in self._do(folder, bound(_scan, path)):
+            for found in self._scanned(folder, path):
                 if found.is_dir(follow_symlinks=False):
                     waiting.append(found.path)
                     continue
@@ -198,6 +203,12 @@ class LocalFiles:
                     status = found.stat()
                     name = found.path[len(self._root) + 1 :]
                     yield Entry(name=name, size_bytes=status.st_size, modified_seconds=status.st_mtime)
+
+    def _scanned(self, folder: str, path: str) -> Found:
+        try:
+            return self._do(folder, bound(_scan, path))
+        except ResultMissing:  # the name of a file of the store: nothing lies below it
+            return []
 
     def exists(self, name: str) -> bool:
         """See `Files.exists`."""
@@ -245,6 +256,16 @@ class LocalFiles:
 
 def _rebuild(root: str, durable: bool) -> LocalFiles:
     return LocalFiles(root, durable=durable)
+
+
+def _is_no_folder(path: str) -> bool:
+    """Whether a file is in the way: at the path, or above it."""
+    try:
+        return not stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - as below
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        return True
 
 
 def _folder_of(path: str) -> str:
@@ -313,7 +334,7 @@ def _unlink(path: str) -> None:
         os.unlink(path)  # noqa: PTH108 - as above
 
 
-def _scan(path: str) -> list[os.DirEntry[str]]:
+def _scan(path: str) -> Found:
     try:
         with os.scandir(path) as found:
             return list(found)
