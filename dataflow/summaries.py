@@ -24,6 +24,8 @@ class SummaryRow:
     node: str
     elements: int
     failed: int
+    cached: int
+    """Elements that were not run, because their result was in the store."""
     batches: int
     seconds: float
     """From the start of its first batch to the end of its last."""
@@ -45,6 +47,7 @@ def summary_row(facts: NodeFacts) -> SummaryRow:
         node=facts.node.slug,
         elements=facts.length or facts.done,
         failed=facts.unsuccessful,
+        cached=facts.counts.get(StateType.CACHED, 0),
         batches=len(reports),
         seconds=max(ends) - min(starts) if starts else 0.0,
         task_seconds=task_seconds,

@@ -24,10 +24,20 @@ from dataflow_results.task_results import StoreSetup, TaskResults
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-__all__ = ["INLINE_BYTES", "SIGNING_KEY_VARIABLE", "USER_COLLECTION", "Location", "ResultStore", "load", "open_store"]
+__all__ = [
+    "INLINE_BYTES",
+    "SAFE_VARIABLE",
+    "SIGNING_KEY_VARIABLE",
+    "USER_COLLECTION",
+    "Location",
+    "ResultStore",
+    "load",
+    "open_store",
+]
 
 INLINE_BYTES: Final = 1024 * 1024
 """Values up to this size share a file with others of their batch; larger ones get their own."""
+SAFE_VARIABLE: Final = "DATAFLOW_RESULTS_SAFE"
 SIGNING_KEY_VARIABLE: Final = "DATAFLOW_RESULTS_SIGNING_KEY"
 USER_COLLECTION: Final = "values"
 """Where `ResultStore.put` puts values."""
@@ -59,7 +69,7 @@ class ResultStore:
         location: a URL, a path, a location such as ``S3Result("bucket")``, or an implementation of `Files`.
         serializer: for all values; None lets the type of each value decide.
         storage_options: what fsspec is given besides the URL. Credentials belong into the environment.
-        safe: read and write only formats that cannot run code.
+        safe: read and write only formats that cannot run code; None: as ``DATAFLOW_RESULTS_SAFE`` says, else no.
         signing_key: sign what is written, and read only what is signed with this key; None means the environment
             variable ``DATAFLOW_RESULTS_SIGNING_KEY``; empty means no signing.
         inline_bytes: values of more bytes get a file of their own.
@@ -81,7 +91,7 @@ class ResultStore:
         *,
         serializer: str | AnySerializer | None = None,
         storage_options: Mapping[str, Any] | None = None,
-        safe: bool = False,
+        safe: bool | None = None,
         signing_key: str | bytes | None = None,
         inline_bytes: int = INLINE_BYTES,
         durable: bool = False,
@@ -91,7 +101,7 @@ class ResultStore:
         else:
             url, options = _address(location, storage_options)
             files = open_files(url, options, durable=durable)
-        self._setup_from(files, resolve(serializer), safe, _signing_key(signing_key), inline_bytes)
+        self._setup_from(files, resolve(serializer), _safe(safe), _signing_key(signing_key), inline_bytes)
 
     def _setup_from(
         self, files: Files, serializer: AnySerializer | None, safe: bool, signing_key: bytes | None, inline_bytes: int
@@ -313,7 +323,8 @@ def open_store(
         True
     """
     url, given = _address(location, storage_options)
-    wanted = (os.getpid(), str(url), repr(sorted(given.items())), repr(sorted(options.items())), _signing_key(None))
+    chosen = (repr(sorted(given.items())), repr(sorted(options.items())))
+    wanted = (os.getpid(), str(url), *chosen, _signing_key(None), _safe(None))
     found = _stores.get(wanted)
     if found is None:
         found = _stores.setdefault(wanted, ResultStore(url, storage_options=given, **options))
@@ -346,6 +357,10 @@ def _address(
     if isinstance(location, str | os.PathLike):
         return location, dict(storage_options or {})
     return location.url, {**location.storage_options, **(storage_options or {})}
+
+
+def _safe(given: bool | None) -> bool:
+    return os.environ.get(SAFE_VARIABLE, "").lower() in {"1", "true", "yes", "on"} if given is None else given
 
 
 def _signing_key(given: str | bytes | None) -> bytes | None:

@@ -20,8 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "results")]  # a script is found from its own folder only
 
+from dataflow_results.care.verify import verify  # noqa: E402
 from dataflow_results.digests import digest  # noqa: E402
-from dataflow_results.packs.shelf import check_pack  # noqa: E402
 from dataflow_results.problems import ResultsWarning  # noqa: E402
 from dataflow_results.records import Provenance  # noqa: E402
 from dataflow_results.store import ResultStore  # noqa: E402
@@ -45,7 +45,7 @@ class Outcome:
     wrong: int
     """Values that were not what was stored under their key."""
     partial: int
-    """Packs that were not whole."""
+    """What `verify` complained of: packs, objects or files that are not whole."""
 
 
 def key(batch: int, row: int) -> bytes:
@@ -83,17 +83,9 @@ def kill_once(folder: str, start: int, alive_seconds: float) -> None:
 
 
 def check(folder: str, batches: range) -> tuple[int, int, int]:
-    """Which of the batches are there, how many of their values are wrong, and how many packs are not whole."""
+    """Which of the batches are there, how many of their values are wrong, and how much `verify` complains of."""
     store = ResultStore(folder, inline_bytes=10_000)
-    partial = 0
-    for entry in store.files.list("tasks"):
-        if entry.name.endswith(".pack"):
-            identity = entry.name.rpartition("/")[2].removesuffix(".pack")
-            try:
-                check_pack(store.files.read(entry.name), where=f"{COLLECTION}/{identity}")
-            except Exception as error:  # noqa: BLE001 - boundary: whatever is wrong with it is what we count
-                print(error)
-                partial += 1
+    partial = len(verify(store).problems)
     results = store.task(COLLECTION)
     found = results.find(b"".join(map(keys, batches)), now=1.0)
     values = results.load(found, found.stored)

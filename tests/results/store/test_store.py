@@ -362,3 +362,11 @@ def test_coroutines(local: Place) -> None:
         return await store.list(), await store.exists("k0"), await store.get("k9"), await store.get("k0", "default")
 
     assert asyncio.run(use()) == ([f"k{n}" for n in range(1, 10)], False, 9, "default")
+
+
+def test_safe_mode_may_be_said_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With DATAFLOW_RESULTS_SAFE no pickle of a store is opened, whoever opens it."""
+    ResultStore(tmp_path).put("set", {1, 2})
+    monkeypatch.setenv("DATAFLOW_RESULTS_SAFE", "1")
+    with pytest.raises(UnsafeFormat):
+        open_store(tmp_path).get("set")
