@@ -25,12 +25,15 @@
     │   └── NoWorkers                   the cluster has no worker within the time limit
     └── NotFinished                 wait, or ask with a longer timeout (also a TimeoutError)
 
+Errors of stored results (keys, stores, what lies in them) have a tree of their own: `dataflow_results.errors`.
 Every error pickles with its fields, because errors travel between processes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from dataflow_results.errors import ExplainedError
 
 __all__ = [
     "ArgumentError",
@@ -58,7 +61,7 @@ __all__ = [
 ]
 
 
-class DataflowError(Exception):
+class DataflowError(ExplainedError):
     """Root of all errors that dataflow raises by itself.
 
     Args:
@@ -66,26 +69,6 @@ class DataflowError(Exception):
         where: the run, node, element or argument path it was found at.
         fix: what to write or do instead.
     """
-
-    def __init__(self, problem: str, *, where: str = "", fix: str = "") -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.where = where
-        self.fix = fix
-
-    def __str__(self) -> str:
-        located = f"{self.where}: {self.problem}" if self.where else self.problem
-        return f"{located}\n  instead: {self.fix}" if self.fix else located
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.args, self.__dict__))
-
-
-def _rebuild(cls: type[DataflowError], args: tuple[object, ...], fields: dict[str, object]) -> DataflowError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(fields)
-    return error
 
 
 class UsageError(DataflowError):

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 __all__ = [
     "CorruptResult",
+    "ExplainedError",
     "KeyingError",
     "LeaseLost",
     "ReadingError",
@@ -50,8 +51,8 @@ __all__ = [
 ]
 
 
-class ResultsError(Exception):
-    """Root of all errors that the results layer raises by itself.
+class ExplainedError(Exception):
+    """An error that says what was wrong, where, and what to do instead; it pickles with its fields.
 
     Args:
         problem: what was wrong, in one sentence.
@@ -73,11 +74,15 @@ class ResultsError(Exception):
         return (_rebuild, (type(self), self.args, self.__dict__))
 
 
-def _rebuild(cls: type[ResultsError], args: tuple[object, ...], fields: dict[str, object]) -> ResultsError:
+def _rebuild(cls: type[ExplainedError], args: tuple[object, ...], fields: dict[str, object]) -> ExplainedError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(fields)
     return error
+
+
+class ResultsError(ExplainedError):
+    """Root of all errors that the results layer raises by itself."""
 
 
 class KeyingError(ResultsError):
