@@ -13,7 +13,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 
-import dataflow_results as results
 from dataflow.compiler.lineage import Lineage
 from dataflow.compiler.memory import Memories, Memory
 from dataflow.engine.facts import NodeFacts
@@ -94,9 +93,8 @@ class Elision:
 
     def _look_up(self, together: Sequence[tuple[Node, Memory]]) -> Iterable[Node]:
         memory = together[0][1]
-        store = results.open_store(memory.store.url, memory.store.storage_options)
         keys = b"".join(self.lineage.key(node) for node, _ in together)
-        stored = store.task(memory.collection).find(keys, now=time.time()).stored
+        stored = memory.store.open().task(memory.collection).find(keys, now=time.time()).stored
         return [together[position][0] for position in stored.tolist()]
 
     def lacks_value(self, node: Node, index: int | None = None) -> bool:
@@ -109,7 +107,8 @@ class Elision:
 
     def _with_values(self, nodes: Sequence[Node]) -> Iterable[Node]:
         """The nodes, and before those that use what was left out the twins of that."""
-        for node in nodes:
+        twins = set(self._twins.values())
+        for node in sorted(nodes, key=lambda one: one not in twins):  # a twin may have been asked for after its user
             new: list[Node] = []
             if any(self.lacks_value(used.node) for used in node.inputs()):
                 swap = partial(self._twin, new=new)

@@ -17,13 +17,15 @@ from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
 from dataflow.engine.step_keys import StepKeys
-from dataflow.engine.write_back import write_back
+from dataflow.engine.write_back import WriteBack
 from dataflow_results.digests import DIGEST_BYTES
 from dataflow_results.errors import LeaseLost, ReadingError, ResultsError
+from dataflow_results.files.habits import is_read_only
 from dataflow_results.keying.keys import Keys
 from dataflow_results.liveness.leases import Claim, Claims
+from dataflow_results.packs.outside import FoundRow
 from dataflow_results.problems import ResultsWarning
-from dataflow_results.store import ResultStore, open_store
+from dataflow_results.store import ResultStore
 from dataflow_results.task_results import TaskResults
 
 __all__ = ["KeptStep", "Lookup", "kept_steps"]
@@ -46,6 +48,8 @@ class Lookup:
     """Elements with the key of an earlier one: offset to the index in the batch of that one."""
     waiting: AbstractSet[int] = frozenset()
     """Elements whose result somebody else is computing now."""
+    claimed: AbstractSet[int] = frozenset()
+    """Elements that others are told of: they are computed here."""
 
     def is_missing(self, size: int) -> Array:
         """For each of the first elements, whether it was not found."""
@@ -65,8 +69,13 @@ def kept_steps(program: Program, batch: Batch) -> dict[int, KeptStep]:
 
 @functools.cache
 def claims_on(store: ResultStore, collection: str) -> Claims | None:
-    """The claims on the keys of a collection; None if the store cannot have any, of which it warns."""
+    """The claims on the keys of a collection; None if the store cannot have any.
+
+    Of stores that can be written to and cannot have claims, it warns. Others cannot have results of two runs either.
+    """
     files = store.files
+    if is_read_only(files.url):
+        return None
     if files.creates_safely():
         return Claims(files, collection)
     warnings.warn(
@@ -103,6 +112,10 @@ class KeptStep:
         """Elements that were not found."""
         self._heads = np.zeros(0, np.uint64)
         """The first bytes of their keys, which tell most of them apart."""
+        self._found: dict[int, FoundRow] = {}
+        """What was found of results that are to lie in plain files, by index in the batch."""
+        self._repeated: dict[int, int] = {}
+        """Elements with the key of an earlier one, and which."""
 
     @property
     def is_known_ahead(self) -> bool:
@@ -114,7 +127,9 @@ class KeptStep:
         """Keys of all elements, one after the other, unless they follow from the place."""
         return b"" if self._memory.by_place else self.keys.tobytes()
 
-    def look_up(self, frame: list[Any], rows: Rows, start: int, size: int) -> Lookup:
+    def look_up(
+        self, frame: list[Any], rows: Rows, start: int, size: int, claimed: AbstractSet[int] = frozenset()
+    ) -> Lookup:
         """Find the elements of a chunk in the store.
 
         Args:
@@ -122,6 +137,8 @@ class KeptStep:
             rows: the values of the column slots, for the elements of the chunk.
             start: index in the batch of its first element.
             size: how many elements it has.
+            claimed: indices in the batch of elements that have a claim already, for a step before this one: whoever
+                wants what comes after that waits there.
         """
         whole = range(size)
         values: list[Any] = [None] * size
@@ -132,16 +149,17 @@ class KeptStep:
             keys = self._step_keys.of_chunk(frame, rows, start, size, broken)
             taken = self._take(keys, start, values, self._began)
             repeats = self._repeats(keys, start, taken)
-            waiting = self._claim(keys, start, taken, repeats, values)
+            mine, waiting = self._claim(keys, start, taken, values, {*repeats, *(at - start for at in claimed)})
+            waiting |= {offset for offset, first in repeats.items() if first - start in waiting}
         except ResultsError as error:
             refused = {offset: error for offset in whole if offset not in broken}
             return Lookup(values=values, missing=sorted(broken), refused=refused)
         refused = {offset: error for offset, error in keys.errors.items() if offset not in broken}
         if not taken.any() and not refused and not repeats and not waiting:
-            return Lookup(values=values, missing=whole)
+            return Lookup(values=values, missing=whole, claimed=mine)
         taken[[*refused, *repeats, *waiting]] = True
         missing = np.flatnonzero(~taken).tolist()
-        return Lookup(values=values, missing=missing, refused=refused, repeats=repeats, waiting=waiting)
+        return Lookup(values=values, missing=missing, refused=refused, repeats=repeats, waiting=waiting, claimed=mine)
 
     def _broken(self, frame: list[Any], rows: Rows, size: int) -> set[int]:
         """Elements with an input that failed; they have no key."""
@@ -178,6 +196,10 @@ class KeptStep:
             if not isinstance(value, ReadingError):  # what cannot be read was reported by the store, and is run again
                 values[offset] = value
                 taken[offset] = True
+        if self._memory.template is not None:
+            offsets = np.flatnonzero(taken).tolist()
+            rows = self._results().found_rows(found, offsets)
+            self._found.update(zip((start + offset for offset in offsets), rows, strict=True))
         return taken
 
     def _repeats(self, keys: Keys, start: int, taken: Array) -> dict[int, int]:
@@ -193,26 +215,31 @@ class KeptStep:
         for index in self._missed.tolist():
             first.setdefault(self.keys[index].tobytes(), index)
         whose = {offset: first[keys[offset]] for offset in offsets.tolist()}
-        return {offset: index for offset, index in whose.items() if index != start + offset}
+        repeats = {offset: index for offset, index in whose.items() if index != start + offset}
+        self._repeated.update((start + offset, index) for offset, index in repeats.items())
+        return repeats
 
-    def _claim(self, keys: Keys, start: int, taken: Array, repeats: Mapping[int, int], values: list[Any]) -> set[int]:
-        """Tell others what is computed here; gives the elements that somebody else is computing already."""
-        if not self._claims_keys:
-            return set()
-        open_offsets = [
+    def _claim(
+        self, keys: Keys, start: int, taken: Array, values: list[Any], needless: AbstractSet[int]
+    ) -> tuple[set[int], set[int]]:
+        """Tell others what is computed here.
+
+        Returns:
+            Offsets of the elements that are computed here, and of those that somebody else is computing already.
+        """
+        nothing: tuple[set[int], set[int]] = (set(), set())
+        wanted = [
             offset for offset in np.flatnonzero(~taken).tolist()
-            if self._is_keyed[start + offset] and offset not in repeats
+            if self._is_keyed[start + offset] and offset not in needless
         ]  # fmt: skip
-        if not open_offsets:
-            return set()
-        claims = claims_on(self._store(), self._memory.collection)
+        claims = claims_on(self._store(), self._memory.collection) if self._claims_keys and wanted else None
         if claims is None:
-            return set()
-        claim = claims.take([keys[offset] for offset in open_offsets], f"run {self._memory.run_id}")
+            return nothing
+        claim = claims.take([keys[offset] for offset in wanted], f"run {self._memory.run_id}")
         self._claims.append(claim)
         taken |= self._take(keys, start, values, None)  # whoever had them may have stored them before we came
-        waiting = {offset for offset in open_offsets if not taken[offset] and keys[offset] in claim.held_by_others}
-        return waiting | {offset for offset, first in repeats.items() if first - start in waiting}
+        waiting = {offset for offset in wanted if not taken[offset] and keys[offset] in claim.held_by_others}
+        return {offset for offset in wanted if not taken[offset]} - waiting, waiting
 
     def release(self) -> None:
         """Give up what was claimed."""
@@ -223,7 +250,7 @@ class KeptStep:
         return self._store().task(self._memory.collection)
 
     def _store(self) -> ResultStore:
-        return open_store(self._memory.store.url, self._memory.store.storage_options)
+        return self._memory.store.open()
 
     # What is written back
 
@@ -236,9 +263,17 @@ class KeptStep:
             seconds: what computing them took.
 
         Yields:
-            Elements whose result could not be kept, with the reason.
+            Elements whose result could not be kept, or is not in the file that it should be in, with the reason.
         """
+        writer = WriteBack(
+            results=self._results(), memory=self._memory, keys=self._step_keys, digests=self.keys, values=values
+        )
+        if self._found:
+            yield from writer.move(self._found)
         rows = computed[self._is_keyed[computed]]
+        if self._memory.template is not None:  # one value, but each element has a file of its own
+            there = set(rows.tolist())
+            rows = np.array(sorted(there.union(row for row, first in self._repeated.items() if first in there)), int)
         if not len(rows):
             return
         try:
@@ -246,4 +281,4 @@ class KeptStep:
                 claim.confirm()
         except LeaseLost:
             return  # somebody took us for dead and computes it too: what they store is as good as this
-        yield from write_back(self._results(), self._memory, self._step_keys, self.keys, rows, values, seconds)
+        yield from writer.write(rows, seconds)

@@ -58,6 +58,11 @@ class StepKeys:
         return rows + self._batch.first if self._together else np.zeros(len(rows), np.int64)
 
     @property
+    def is_mapped(self) -> bool:
+        """Whether the elements are those of a mapped node."""
+        return self._batch.mapped
+
+    @property
     def nodes(self) -> str:
         """The nodes of the batch, for its record."""
         return self._slugs[0] if self._together else f"{self._slugs[0]} … {self._slugs[-1]}"
@@ -73,6 +78,9 @@ class StepKeys:
             broken: offsets of elements with a failed input; they have no key.
         """
         if self._memory.by_place:
+            if self._memory.template is not None:
+                self._given = self._shared_arguments(frame)
+                self._columns.append(self._named_columns(rows, broken))
             found = Keys(digests=self._position_keys(start, size))
         elif self._memory.is_lineage:
             found = self._lineage_keys(rows, start, size)
@@ -95,11 +103,7 @@ class StepKeys:
     def _planned_keys(self, frame: list[Any], rows: Rows, start: int, size: int, broken: set[int]) -> Keys:
         plan = self._memory.plan
         assert plan is not None
-        columns = {
-            name: _without(rows[slot - self._first_column], broken)
-            for name, slot in self._step.labels
-            if slot >= self._first_column
-        }
+        columns = self._named_columns(rows, broken)
         if self._shared is None:
             self._given = self._shared_arguments(frame)
             self._shared = self._given if plan.needs_values else plan.encode_shared(self._given)
@@ -112,6 +116,14 @@ class StepKeys:
             found = self._keys_one_by_one(plan, columns, start, size)
         self._chunks.append(found)
         return found
+
+    def _named_columns(self, rows: Rows, broken: set[int]) -> Mapping[str, Sequence[Any]]:
+        """Arguments that differ by element, by name."""
+        return {
+            name: _without(rows[slot - self._first_column], broken)
+            for name, slot in self._step.labels
+            if slot >= self._first_column
+        }
 
     def _position_keys(self, start: int, size: int) -> bytes:
         run_id, first = self._memory.run_id, self._batch.first + start

@@ -8,19 +8,17 @@ take, so that a batch of slow elements can still give back its rest.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 
-from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
-from dataflow.engine.generated import fast_walk
 from dataflow.engine.kept import KeptStep, Lookup, kept_steps
+from dataflow.engine.parts import ChunkRows, Part, parts_of
 from dataflow.engine.walk import Ledger, failure_of, walk_carefully, walk_fast
 from dataflow.engine.walk_async import walk_async
 from dataflow.states import SUCCESSFUL, StateType
@@ -60,22 +58,6 @@ class Chunk:
     control: Control
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Consecutive steps that run together, as a program with the same frame."""
-
-    program: Program
-    first: int
-    is_kept: bool
-    walk: Callable[..., int] | None
-    """The fast walk of its program."""
-
-    @property
-    def positions(self) -> range:
-        """Positions of its steps in the whole program."""
-        return range(self.first, self.first + len(self.program.steps))
-
-
 class PersistedWalk:
     """Walks one batch; afterwards its ledger says what became of the elements.
 
@@ -111,6 +93,8 @@ class PersistedWalk:
         self._seconds = np.zeros((len(program.steps), count), np.float32)
         self._errors: list[dict[int, bytes]] = [{} for _ in program.steps]
         self._running: Running | None = None
+        self._claimed: set[int] = set()
+        """Elements that others were told of."""
         self._waiting: set[int] = set()
         """Elements of which a step waits for somebody else's result, so that they have not ended."""
 
@@ -160,7 +144,7 @@ class PersistedWalk:
         ahead = self._look_ahead(start, size)
         needed = self._needed(ahead, size)
         for part in self._parts:
-            rows = self._rows(part, start, size)
+            rows = ChunkRows(self._columns, self._values[: part.first], start, size)
             wanted = self._wanted(part, needed, start, size)
             chunk = Chunk(start=start, size=size, wanted=wanted, control=control)
             if part.is_kept:
@@ -172,12 +156,17 @@ class PersistedWalk:
 
     def _look_ahead(self, start: int, size: int) -> dict[int, Lookup]:
         """Look up, before anything is run, the steps whose keys do not depend on what the steps before them give."""
-        rows = [column[start : start + size] for column in self._columns]
+        rows = ChunkRows(self._columns, [], start, size)
         return {
-            position: step.look_up(self._frame, rows, start, size)
+            position: self._look_up(step, rows, start, size)
             for position, step in self._kept.items()
             if step.is_known_ahead
         }
+
+    def _look_up(self, step: KeptStep, rows: ChunkRows, start: int, size: int) -> Lookup:
+        found = step.look_up(self._frame, rows, start, size, self._claimed)
+        self._claimed.update(start + offset for offset in found.claimed)
+        return found
 
     def _wanted(self, part: Part, needed: np.ndarray[Any, Any] | None, start: int, size: int) -> Sequence[int]:
         """The elements of a chunk that a part must be run for: not those that only lead to what was found."""
@@ -205,17 +194,11 @@ class PersistedWalk:
                     needed[slot - first_step] |= wanting
         return needed
 
-    def _rows(self, part: Part, start: int, size: int) -> list[Sequence[Any]]:
-        """What fills the column slots of a part: the columns of the batch, then what the steps before it gave."""
-        whole = start == 0 and size == self._ledger.count
-        sources = (*self._columns, *self._values[: part.first])
-        return [source if whole else source[start : start + size] for source in sources]
-
-    def _run_kept(self, part: Part, rows: list[Sequence[Any]], chunk: Chunk, found: Lookup | None) -> int:
+    def _run_kept(self, part: Part, rows: ChunkRows, chunk: Chunk, found: Lookup | None) -> int:
         """Take what the store has, and run the others; gives the size that the chunk has now."""
         position, start, size = part.first, chunk.start, chunk.size
         if found is None:
-            found = self._kept[position].look_up(self._frame, rows, start, size)
+            found = self._look_up(self._kept[position], rows, start, size)
         self._values[position][start : start + size] = found.values[:size]
         self._states[position, start : start + size] = CACHED
         waiting = [offset for offset in found.waiting if offset < size]
@@ -240,13 +223,13 @@ class PersistedWalk:
         """The offsets of a chunk without those of elements that wait for somebody else's result."""
         return [offset for offset in offsets if start + offset not in self._waiting] if self._waiting else offsets
 
-    def _run_some(self, part: Part, rows: list[Sequence[Any]], chunk: Chunk, offsets: Sequence[int]) -> int:
+    def _run_some(self, part: Part, rows: ChunkRows, chunk: Chunk, offsets: Sequence[int]) -> int:
         """Run some elements of a chunk; gives the size that the chunk has now."""
         offsets = self._not_waiting(chunk.start, offsets)
         ran = self._run_rows(part, rows, chunk, offsets)
         return chunk.size if ran == len(offsets) else offsets[ran]
 
-    def _run_rows(self, part: Part, rows: list[Sequence[Any]], chunk: Chunk, offsets: Sequence[int]) -> int:
+    def _run_rows(self, part: Part, rows: ChunkRows, chunk: Chunk, offsets: Sequence[int]) -> int:
         """Run the steps of a part for some elements of a chunk; gives how many of them were run."""
         if not len(offsets):
             return 0
@@ -273,18 +256,12 @@ class PersistedWalk:
                 for index, value in zip(at.tolist(), values, strict=True):
                     own[index] = value
 
-    def _taken(self, part: Part, rows: list[Sequence[Any]], offsets: Sequence[int]) -> list[Sequence[Any]]:
-        """The columns that the steps of a part use, with just the elements that are to run; nothing for the others."""
-        slots = {slot for step in part.program.steps for slot in step.slots}
-        unused: Any = (None,) * len(offsets)
-        return [
-            unused
-            if self._first_column + column not in slots
-            else row[: len(offsets)]
-            if isinstance(offsets, range)
-            else [row[offset] for offset in offsets]
-            for column, row in enumerate(rows)
-        ]
+    def _taken(self, part: Part, rows: ChunkRows, offsets: Sequence[int]) -> list[Sequence[Any]]:
+        """The columns of a part, with just the elements that are to run."""
+        columns = [rows[source] for source in part.sources]
+        if isinstance(offsets, range):
+            return [column[: len(offsets)] if len(column) > len(offsets) else column for column in columns]
+        return [[column[offset] for offset in offsets] for column in columns]
 
     def _walk(self, ledger: Ledger, columns: list[Sequence[Any]], count: int, control: Control) -> int:
         program = ledger.program
@@ -330,29 +307,6 @@ class PersistedWalk:
             self._ledger.keys[position] = step.keys_to_tell
         for output, position in enumerate(self._ledger.program.outputs):
             self._ledger.outputs[output][:] = self._values[position][:done]
-
-
-def parts_of(program: Program) -> list[Part]:
-    """A program cut before and after each step that keeps its results."""
-    cuts = {0, len(program.steps)}
-    for position, step in enumerate(program.steps):
-        if step.memory is not None:
-            cuts |= {position, position + 1}
-    borders = sorted(cuts)
-    return [_part(program, first, last) for first, last in itertools.pairwise(borders)]
-
-
-def _part(program: Program, first: int, last: int) -> Part:
-    steps = program.steps[first:last]
-    alone = replace(
-        program,
-        name="+".join(step.name for step in steps),
-        columns=program.columns + first,  # what the steps before gave stands where it would stand in the whole frame
-        steps=steps,
-        outputs=tuple(range(len(steps))),
-        measures=(),
-    )
-    return Part(alone, first, steps[0].memory is not None, None if program.is_async else fast_walk(alone))
 
 
 def walk_of(
