@@ -38,6 +38,11 @@ class _Predicates:
         raise NotImplementedError
 
     @property
+    def name(self) -> str:
+        """What it is called: ``"Completed"``, ``"Cached"``, ``"Failed"`` and so on."""
+        return self.state.name
+
+    @property
     def message(self) -> str:
         """One sentence about it."""
         return self.state.message
@@ -45,6 +50,10 @@ class _Predicates:
     def is_successful(self) -> bool:
         """Whether it ended with a value."""
         return self.state.is_completed()
+
+    def is_cached(self) -> bool:
+        """Whether it was not run, because its value was found in the store."""
+        return self.state.is_cached()
 
     def is_failed(self) -> bool:
         """Whether it ended without one: an exception, a failed input, or a lost worker."""

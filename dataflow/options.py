@@ -109,11 +109,15 @@ class TaskOptions:
     cache_policy: Any = built(None, POLICY)
     cache_key_fn: Any = built(None, FUNCTION)
     cache_expiration: Any = built(None, DURATION)
+    """How long a result is good. Alone it asks for a cache too, with the policy DEFAULT."""
     refresh_cache: bool | None = built(None, CHOICE)
+    """True: compute in any case, and replace what is there. Alone it asks for a cache too, with the policy DEFAULT."""
     persist_result: bool | None = built(None, CHOICE)
     result_storage: Any = built(None, STORAGE)
     result_storage_key: str | None = built(None, NAME)
+    """Template of a plain file for each result; None: the ``location`` of the storage, if it has one, else packs."""
     result_serializer: Any = built(None, SERIALIZER)
+    """Its name, or itself; a name that is not known is refused when a node of the task is added to a flow."""
     cache_result_in_memory: bool = planned(True)
     log_prints: bool | None = planned(None, False)
     on_completion: Any = planned(None, [])

@@ -10,7 +10,7 @@ from dataflow_results.care.catalogue import Query
 from dataflow_results.care.misses import why_computed
 from dataflow_results.locations import AzureResult, GCSResult, LocalResult, MemoryResult, S3Result
 from dataflow_results.records import ResultReference
-from dataflow_results.store import ResultStore, load, open_store
+from dataflow_results.store import ResultStore, load
 
 __all__ = [
     "AzureResult",
@@ -51,7 +51,6 @@ def explain(task: str, *, element: int | None = None, run_id: str = "", storage:
         >>> print(*explain("scale", storage="memory://explain"))
         0: ...factor...
     """
-    address = StoreAddress.of(settings().result_storage if storage is None else storage)
-    store = open_store(address.url, address.storage_options)
+    store = StoreAddress.of(settings().result_storage if storage is None else storage).open()
     found = why_computed(store, Query(task=task, run_id=run_id), element=element)
     return [f"{computed.element.index}: {computed.why}" for computed in found]

@@ -89,7 +89,7 @@ class RunRecordKeeper:
             self._begun[store.url] = records
 
     def _open(self, store: StoreAddress) -> Any:
-        return results.RunRecords(results.open_store(store.url, store.storage_options).files)
+        return results.RunRecords(store.open().files)
 
     def _parameters_digest(self) -> str:
         """In hex; empty where there are none, or none that can be compared."""

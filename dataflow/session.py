@@ -72,17 +72,18 @@ class Run:
         self._outbox = Outbox()
         self._let_go: deque[Node] = deque()
         kept = persistence or flow_persistence(FlowOptions())
-        self._memories = Memories(persistence=kept, flow=name, run_id=self.id)
         self._records = RunRecordKeeper(self.id, name, kept)
         if resume is not None:
             self._records.check_resume()
+        chosen = resolve_cluster(cluster)
+        self._memories = Memories(persistence=kept, flow=name, run_id=self.id, travels=chosen.crosses_processes)
         self._lineage = Lineage(memories=self._memories)
         self._elision = Elision(memories=self._memories, lineage=self._lineage, facts_of=self._facts)
         self._compiler = Compiler(_is_large, self._memory_of, self._lineage)
         self._kept: frozenset[Node] = frozenset()
         # A resumed run goes on under its id; its columns on the cluster must not be taken for those of before.
         driver_id = self.id if resume is None and run_id is None else f"{self.id}-{_new_id()}"
-        self._driver = Driver(driver_id, resolve_cluster(cluster), prepare=self._due_events, due=self._outbox.due_at)
+        self._driver = Driver(driver_id, chosen, prepare=self._due_events, due=self._outbox.due_at)
         self._values = Values(self._driver)
 
     def __repr__(self) -> str:

@@ -130,6 +130,13 @@ class Task(Generic[P, R_co]):
     def __repr__(self) -> str:
         return f"<Task {self.name!r}>"
 
+    def __dataflow_key__(self) -> object:
+        """What a key is made of where a task is an argument: its function, and what the user set on it."""
+        if "run" in self.__dict__:
+            return self.fn
+        own = {name: value for name, value in self.__dict__.items() if name not in _OURS and not name.startswith("__")}
+        return type(self).run, own  # type: ignore[attr-defined]
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickles as its name, where a worker can import it; else as what it holds."""
         module, path = getattr(self.fn, "__module__", ""), getattr(self.fn, "__qualname__", "")
@@ -311,6 +318,8 @@ class Task(Generic[P, R_co]):
 
 
 _FIXED = frozenset({"fn", "name", "options", "signature", "spec"})
+_OURS = frozenset({*(f"_{name}" for name in _FIXED), "_binds", "nout"})
+"""Attributes that are not of the user."""
 
 
 def _as_keywords(made: Task[..., Any]) -> TaskKeywords:

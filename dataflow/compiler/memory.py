@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dataflow_results as results  # its names are loaded when used: most runs keep no results
+from dataflow.errors import TaskDefinitionError
 from dataflow.functions import plain_function
 from dataflow.graph.nodes import Constant, Elements, Items, Node, Rows, TaskSpec
 from dataflow.persistence import FlowPersistence, Persistence, StoreAddress
-from dataflow_results.errors import TemplateError
+from dataflow_results.errors import StoringError, TemplateError
 from dataflow_results.keying.identity import TaskIdentity
 from dataflow_results.keying.positions import position_keys
 from dataflow_results.policies import DEFAULT, CachePolicy
 from dataflow_results.records import ResultReference
+from dataflow_results.serializers.registry import resolve
 from dataflow_results.templates import Place, Template, serializer_for
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class Memories:
     persistence: FlowPersistence
     flow: str
     run_id: str
+    travels: bool = False
+    """Whether worker processes must open the stores too."""
     _known: dict[TaskSpec, Memory | None] = field(default_factory=dict)
     _files: dict[str, bytes] = field(default_factory=dict)
     """Files of plain calls so far, with the canonical form of the arguments they are made from."""
@@ -86,6 +90,9 @@ class Memories:
 
         Raises:
             KeyingError: its policy cannot be applied to it.
+            StoreUrlError: worker processes cannot use its store.
+            TaskDefinitionError: its serializer is not known.
+            TemplateError: the template of its files is wrong.
         """
         if task not in self._known:
             asked = task.persistence
@@ -95,7 +102,11 @@ class Memories:
 
     def _make(self, task: TaskSpec, asked: Persistence) -> Memory:
         parameters = asked.signature.parameters.values()
-        policy = _policy(asked)
+        store = asked.storage or self.persistence.storage
+        if self.travels:
+            store.check_travels()
+        text = asked.template or store.template
+        policy = _policy(asked, text)
         identity = identity_of(task, reads_source=policy is not None and policy.reads_source)
         return Memory(
             plan=self._plan(identity, policy, asked),
@@ -107,11 +118,11 @@ class Memories:
             task=task.name,
             flow=self.flow,
             run_id=self.run_id,
-            store=asked.storage or self.persistence.storage,
-            serializer=asked.serializer or self.persistence.serializer or _by_ending(asked.template),
+            store=store,
+            serializer=_serializer(task.name, asked.serializer or self.persistence.serializer) or _by_ending(text),
             expires_after_seconds=asked.expires_after_seconds,
             refresh=asked.refresh,
-            template=None if asked.template is None else Template(asked.template),
+            template=None if text is None else Template(text),
         )
 
     def check(self, node: Node) -> None:
@@ -154,9 +165,18 @@ class Memories:
         )
 
 
-def _policy(asked: Persistence) -> CachePolicy | None:
+def _policy(asked: Persistence, template: str | None) -> CachePolicy | None:
     """A file is an answer only as long as the inputs and the function are those it was made with."""
-    return DEFAULT if asked.policy is None and asked.template is not None else asked.policy
+    return DEFAULT if asked.policy is None and template is not None else asked.policy
+
+
+def _serializer(task: str, given: Any) -> Any:
+    """What was given, if there is such a serializer."""
+    try:
+        resolve(given)
+    except StoringError as error:
+        raise TaskDefinitionError(error.problem, where=f"result_serializer of task {task!r}", fix=error.fix) from None
+    return given
 
 
 def _by_ending(template: str | None) -> str | None:

@@ -56,6 +56,8 @@ class Cluster(Protocol):
     """Where runs take place."""
 
     name: str
+    crosses_processes: bool
+    """Whether batches run in other processes, so that all they use must travel."""
 
     def open_shell(self, run_id: str, post: Post) -> Shell:
         """A shell for one run."""

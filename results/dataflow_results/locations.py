@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from dataflow_results.errors import StoreUrlError
+from dataflow_results.templates import Template
 
 __all__ = ["AzureResult", "GCSResult", "LocalResult", "MemoryResult", "S3Result"]
 
 HOME = "~/.dataflow/results"
+
+
+def _check_template(location: str | None) -> None:
+    """A template that is wrong is refused where it is written."""
+    if location is not None:
+        Template(location)
 
 
 class _Location:
@@ -35,6 +42,9 @@ class _Location:
 class LocalResult(_Location):
     """Results in a folder.
 
+    Raises:
+        TemplateError: ``location`` is no template of file names.
+
     Example:
         >>> LocalResult("/data/results").url
         'file:///data/results'
@@ -44,6 +54,9 @@ class LocalResult(_Location):
     """The folder; ``~`` is the home of the user."""
     location: str | None = field(default=None, kw_only=True)
     """Template for names of plain files, for example ``"{task_name}/{parameters[date]}.parquet"``."""
+
+    def __post_init__(self) -> None:
+        _check_template(self.location)
 
     @property
     def url(self) -> str:
@@ -66,6 +79,7 @@ class _InBucket(_Location):
             name = type(self).__name__
             fix = f"{name}({self.bucket.strip('/').split('/')[-1] or 'name'!r}, prefix=...)"
             raise StoreUrlError(f"{self.bucket!r} is no name of a bucket or container", where=name, fix=fix)
+        _check_template(self.location)
 
     @property
     def url(self) -> str:

@@ -10,6 +10,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from dataflow_results.packs.clocks import ORDERS
 from dataflow_results.packs.columns import Array
 from dataflow_results.packs.compaction import MANY_PACKS, compact, may_merge
 from dataflow_results.packs.index import Found, KeyIndex
-from dataflow_results.packs.outside import OutsideFiles
+from dataflow_results.packs.outside import FoundRow, OutsideFiles, found_rows, rows_in_files
 from dataflow_results.packs.parts import PackHead
 from dataflow_results.packs.reading import PackReader
 from dataflow_results.packs.shelf import PackCache, Shelf
@@ -227,6 +228,36 @@ class TaskResults:
         """The element of the mapped node that a result was computed for, by its position in what was found."""
         head = self._index.head(int(found.pack[position])) if found.pack[position] >= 0 else None
         return -1 if head is None else int(head.column("index")[int(found.row[position])])
+
+    def found_rows(self, found: Found, positions: Sequence[int]) -> list[FoundRow]:
+        """Where results come from and lie, by their positions in what was found.
+
+        Raises:
+            ResultMissing: one of them is not there (any more).
+        """
+        rows: dict[int, FoundRow] = {}
+        for number in np.unique(found.pack[positions]).tolist():
+            here = [position for position in positions if found.pack[position] == number]
+            head = self._index.head(number) if number >= 0 else None
+            if head is None:
+                raise ResultMissing("nothing is stored under this key", where=self.collection)
+            rows.update(zip(here, found_rows(head, found.row[here].tolist()), strict=True))
+        return [rows[position] for position in positions]
+
+    def in_files(self, names: AbstractSet[str], run_id: str) -> list[tuple[bytes, FoundRow]]:
+        """The results of a run that lie in plain files of some names, with their keys; one listing.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        self.refresh()
+        sizes = {head.id: head.size_bytes for head in self._index.heads() if rows_in_files(head, names, run_id)}
+        stored: list[tuple[bytes, FoundRow]] = []
+        for head in self._shelf.read_heads(sizes)[0] if sizes else ():
+            rows = rows_in_files(head, names, run_id)
+            keys = (bytes(head.keys[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]) for row in rows)
+            stored += zip(keys, found_rows(head, rows), strict=True)
+        return stored
 
     def preimages(self, *, newest_first: bool = True) -> Iterator[tuple[Provenance, Array, bytes]]:
         """For each batch that is stored: where it comes from, which rows of it are there (int64), and its pre-image."""

@@ -102,6 +102,28 @@ def test_a_relative_path_is_that_of_the_client(client: Client, tmp_path: Path, m
     assert len(list((tmp_path / "here").rglob("*.pack"))) == 1
 
 
+def test_workers_do_not_write_into_one_file(client: Client, tmp_path: Path) -> None:
+    """8 elements that turn out to want one file, on all workers at once: at most one has it, the others say why."""
+
+    @task
+    def counted() -> list[int]:
+        return list(range(8))
+
+    @task(target="{parameters[x]:.0}all.json", batch_size=1, cache_policy=INPUTS)
+    def text(x: str) -> str:
+        return x
+
+    @flow(cluster=client, result_storage=tmp_path / "store")
+    def main() -> list[str]:
+        texts = text.map(task(lambda x: str(x), name="made").map(counted.submit()))
+        texts.wait()
+        return [element.state.message for element in texts]
+
+    refused = [message for message in main() if message]
+    assert len(refused) >= 7
+    assert all("the file 'all.json'" in message for message in refused)
+
+
 def test_a_killed_worker_costs_what_was_under_way(tmp_path: Path) -> None:
     """A worker dies in a batch of 5: the run ends well, and only elements that were under way ran twice."""
     with (
@@ -165,7 +187,6 @@ def test_on_s3_credentials_are_those_of_each_process(
     assert not any(secret in repr((first, second)) for secret in place.environment.values())
 
 
-@pytest.mark.xfail(reason="storage options are pickled with the program, secrets too")
 def test_credentials_do_not_travel_to_workers(client: Client, moto: Place, tmp_path: Path) -> None:
     """Options that hold a secret are refused where workers are other processes, with what to do instead."""
 
@@ -187,7 +208,6 @@ def test_locations_show_no_secrets(moto: Place) -> None:
     assert not any(secret in shown for secret in moto.environment.values())
 
 
-@pytest.mark.xfail(reason="the memory of each process is taken for one store")
 def test_the_memory_of_a_process_is_no_store_for_a_cluster(client: Client, tmp_path: Path) -> None:
     """A memory:// store cannot work between processes, and says so instead of finding now this and now that."""
 

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 from dataflow import flow, task
-from dataflow.cache_policies import INPUTS
+from dataflow.cache_policies import INPUTS, NO_CACHE
+from dataflow.engine.file_names import owners_in
 from dataflow.errors import TaskDefinitionError
-from dataflow.results import load
+from dataflow.results import LocalResult, ResultStore, load
 from dataflow_results.errors import CorruptResult, TemplateError
+from dataflow_results.records import Provenance
 
 ran: list[Any] = []
 """The arguments of calls that were made; everything here runs in this process."""
@@ -175,7 +177,6 @@ def test_a_value_that_makes_no_file_name_fails_its_element(folder: Path) -> None
     assert not (folder.parent / "0.json").exists()
 
 
-@pytest.mark.xfail(reason="a result that was found is not written to the file that is asked for now")
 def test_a_found_result_is_in_the_file_that_is_asked_for(folder: Path) -> None:
     """The same results under another template: after the run the files are where the task says they are."""
     states_of(folder, [7, 8])
@@ -183,6 +184,145 @@ def test_a_found_result_is_in_the_file_that_is_asked_for(folder: Path) -> None:
     assert sorted(path.name for path in (folder / "monday").iterdir()) == [
         "new-0.json", "new-1.json", "report-0.json", "report-1.json",
     ]  # fmt: skip
+
+
+def test_a_found_result_is_moved_not_computed(folder: Path) -> None:
+    """The state is Cached, nothing runs, and the record stays that of the run that made it, expiration included."""
+    first = references(folder, report.with_options(cache_expiration=3600, batch_size=2))
+    ran.clear()
+    second = references(folder, report.with_options(target="new-{index}.json", batch_size=2))
+    assert second == first
+    assert ran == []
+    (old, *_), (new, *_) = provenances(folder)
+    assert (new.run_id, new.created_at, new.expires_at) == (old.run_id, old.created_at, old.expires_at)
+    assert old.expires_at == pytest.approx(old.created_at + 3600)
+    (folder / "new-1.json").unlink()
+    assert states_of(folder, [7, 8], report.with_options(target="new-{index}.json")) == ["Cached", "Completed"]
+
+
+def references(folder: Path, work: Any) -> list[str]:
+    """Of the results of one run."""
+
+    @flow(cluster="inline", result_storage=folder)
+    def main() -> list[str]:
+        return [str(element.reference()) for element in work.map("monday", [7, 8])]
+
+    return main()
+
+
+def provenances(folder: Path) -> list[list[Provenance]]:
+    """Of each pack, oldest first, where its rows come from."""
+    store = ResultStore(folder)
+    (collection,) = store.collections()
+    results = store.task(collection)
+    results.refresh()
+    heads = sorted(results.heads(), key=lambda head: head.id)
+    return [[head.provenance(row) for row in range(head.rows)] for head in heads]
+
+
+def test_a_target_given_to_a_cached_task_makes_files_of_what_is_cached(folder: Path) -> None:
+    """Results that lie in packs are written to the files that are asked for now."""
+    states_of(folder, [7, 8], report.with_options(target=None))
+    assert not (folder / "monday").exists()
+    assert states_of(folder, [7, 8]) == ["Cached", "Cached"]
+    assert [in_file(folder, 0), in_file(folder, 1)] == [{"day": "monday", "count": 7}, {"day": "monday", "count": 8}]
+
+
+def test_the_file_of_another_day_is_written_from_what_was_found(folder: Path) -> None:
+    """A name that tells the run is another one in each run: both runs have their file, one has computed."""
+    work = report.with_options(target="{run_id}/{index}.json")
+    assert states_of(folder, [7], work) == ["Completed"]
+    assert states_of(folder, [7], work) == ["Cached"]
+    assert [json.loads(file.read_text(encoding="utf-8"))["count"] for file in folder.glob("*/0.json")] == [7, 7]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_equal_elements_have_a_file_each(folder: Path, batch_size: int) -> None:
+    """Two elements with equal arguments are computed once, and both files are there."""
+    assert states_of(folder, [7, 7], report.with_options(batch_size=batch_size)) == ["Completed", "Cached"]
+    assert ran == [7]
+    assert in_file(folder, 0) == in_file(folder, 1) == {"day": "monday", "count": 7}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_elements_of_a_runtime_list_do_not_share_a_file(folder: Path, batch_size: int) -> None:
+    """Two elements of different batches would get one file: the first has it, the other fails and says why."""
+
+    @flow(cluster="inline", result_storage=folder)
+    def main() -> list[str]:
+        counts = task(lambda: [1, 2, 3, 11], name="counts").submit()
+        work = report.with_options(target="of-{parameters[count]:.1}.json", batch_size=batch_size)
+        texts = task(lambda count: str(count), name="text").map(counts)
+        reports = work.map("monday", texts)
+        reports.wait()
+        assert "gives report[0] and report[3] the file 'of-1.json'" in reports[3].state.message
+        return [element.state.name for element in reports]
+
+    assert main() == ["Completed", "Completed", "Completed", "Failed"]
+    assert json.loads((folder / "of-1.json").read_text(encoding="utf-8"))["count"] == "1"
+    assert main() == ["Cached", "Cached", "Cached", "Failed"]
+
+
+def test_elements_of_different_workers_do_not_share_a_file(folder: Path) -> None:
+    """What another process has written is seen in the store."""
+
+    @task(target="of-{parameters[day]}.json", cache_policy=INPUTS, batch_size=1)
+    def forgetful(day: str, count: int) -> int:
+        ran.append(count)
+        owners_in.cache_clear()  # as if this were another process
+        return count
+
+    @flow(cluster="inline", result_storage=folder)
+    def main() -> list[str]:
+        days = task(lambda: ["monday", "tuesday", "monday"], name="days").submit()
+        reports = forgetful.map(days, [1, 2, 3])
+        reports.wait()
+        return [element.state.message for element in reports]
+
+    first, second, third = main()
+    assert (first, second) == ("", "")
+    assert "gives forgetful[0] and forgetful[2] the file 'of-monday.json'" in third
+    assert json.loads((folder / "of-monday.json").read_text(encoding="utf-8")) == 1
+
+
+def test_two_maps_do_not_share_files(folder: Path) -> None:
+    """An index is the same in two maps of one run: the second one is told."""
+
+    @flow(cluster="inline", result_storage=folder)
+    def main() -> list[str]:
+        first, second = report.map("monday", [1]), report.map("monday", [2])
+        first.wait()
+        second.wait()
+        return [first[0].state.name, second[0].state.name]
+
+    assert main() == ["Completed", "Failed"]
+    assert in_file(folder, 0) == {"day": "monday", "count": 1}
+
+
+def test_files_of_results_that_are_not_cached(folder: Path) -> None:
+    """With NO_CACHE arguments stand in the name all the same."""
+    work = report.with_options(cache_policy=NO_CACHE, persist_result=True)
+    assert states_of(folder, [7, 8], work) == ["Completed", "Completed"]
+    assert in_file(folder, 1) == {"day": "monday", "count": 8}
+
+
+def test_the_template_of_a_location(folder: Path) -> None:
+    """The location of a flow names files for tasks that name none; that of a task goes before it; wrong ones fail."""
+
+    @flow(cluster="inline", result_storage=LocalResult(folder, location="flow-{index}.json"))
+    def main() -> None:
+        report.with_options(target=None).submit("monday", 1).wait()
+        report.with_options(target="own-{index}.json").submit("monday", 2).wait()
+        elsewhere = LocalResult(folder / "there", location="task-{index}.json")
+        report.with_options(target=None, result_storage=elsewhere).submit("monday", 3).wait()
+        report.with_options(target=None, result_storage=folder).submit("monday", 4).wait()
+
+    main()
+    assert {str(file.relative_to(folder)) for file in folder.rglob("*-0.json")} == {
+        "flow-0.json", "own-0.json", "there/task-0.json",
+    }  # fmt: skip
+    with pytest.raises(TemplateError, match="there is no field 'foo'"):
+        LocalResult(folder, location="{foo}.json")
 
 
 @pytest.mark.parametrize("template", ["format.json", "tasks/{index}.json", "runs/{index}.json", "objects/{index}.bin"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dataflow import Flow, Parameter, allow_failure, flow, task, unmapped
+from dataflow import Flow, Parameter, Task, allow_failure, flow, task, unmapped
 from dataflow.cache_policies import FLOW_PARAMETERS, INPUTS, RUN_ID
 from dataflow_results.errors import KeyingError
 
@@ -304,3 +305,34 @@ def test_functions_and_classes_as_arguments(run: Run) -> None:
     assert run(lambda: apply(first, 1)) == [1]
     assert run(lambda: apply(second, 1)) == []
     assert run(lambda: apply(shift, 1)) == [1]
+
+
+# Tasks as arguments
+
+
+class Scale(Task[..., Any]):
+    def __init__(self, factor: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.factor = factor
+
+    def run(self, x: int) -> int:
+        return self.factor * x
+
+
+def test_a_task_as_an_argument_counts_by_what_it_does(tmp_path: Path) -> None:
+    """Equal tasks are one argument; another function, or another value that the user set on one, is another."""
+
+    def one(x: int) -> int:
+        return x + 1
+
+    def two(x: int) -> int:
+        return x + 2
+
+    given = [task(one), task(one, name="other name"), task(two), Scale(2), Scale(2, tags=["a"]), Scale(3)]
+
+    @flow(cluster="inline", result_storage=tmp_path)
+    def main() -> list[str]:
+        apply = task(lambda work: work(5), name="apply", cache_policy=INPUTS)
+        return [f"{state.name} {state.result()}" for state in (apply(work, return_state=True) for work in given)]
+
+    assert main() == ["Completed 6", "Cached 6", "Completed 7", "Completed 10", "Cached 10", "Completed 15"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +35,9 @@ def add_up(xs: list[int]) -> int:
 
 
 @pytest.fixture(autouse=True)
-def nothing_ran() -> Iterator[None]:
+def nothing_ran() -> None:
     """Each test counts from zero."""
     ran.clear()
-    yield
 
 
 def ran_since() -> list[str]:

@@ -19,6 +19,7 @@ class InlineCluster:
     """One thread: the caller's. A breakpoint or debugger stops in the user's code."""
 
     name = "inline"
+    crosses_processes = False
 
     def open_shell(self, run_id: str, post: Post) -> InlineShell:
         """A shell for one run."""

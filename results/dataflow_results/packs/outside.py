@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,14 +13,17 @@ from dataflow_results.digests import Buffer, digest
 from dataflow_results.errors import CorruptResult, ReadingError, ResultsError, StoreError
 from dataflow_results.files.protocol import Files
 from dataflow_results.packs.objects import object_name, read_object, write_object
-from dataflow_results.packs.parts import External, Kind
+from dataflow_results.packs.parts import External, Kind, PackHead
+from dataflow_results.records import Provenance
 from dataflow_results.serializers.protocol import Serializer, TreeSerializer
 from dataflow_results.serializers.registry import AnySerializer, choose
 
-__all__ = ["OutsideFiles", "Placed"]
+__all__ = ["FoundRow", "OutsideFiles", "Placed", "found_rows", "rows_in_files"]
 
 THREADS = 8
 """Values that are on their way at the same time."""
+TREES = "trees/"
+"""The folder of values that are folders and have no name that a user chose."""
 Item = TypeVar("Item")
 Given = TypeVar("Given")
 
@@ -31,6 +35,18 @@ class Placed:
     kind: Kind
     serializer: str
     external: External
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRow:
+    """What is known of a stored result besides its value."""
+
+    provenance: Provenance
+    """Without the pre-image."""
+    index: int
+    """The element of the mapped node that it was computed for."""
+    file: str
+    """The plain file (or folder) whose name the user chose; empty if it lies elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +65,7 @@ class OutsideFiles:
 
     def trees(self, serializer: TreeSerializer, values: Sequence[Any]) -> list[External | ResultsError]:
         """Store values as folders; the error stands in the place of one that failed."""
-        return _each(lambda value: self._tree(serializer, value, f"trees/{os.urandom(16).hex()}"), values)
+        return _each(lambda value: self._tree(serializer, value, f"{TREES}{os.urandom(16).hex()}"), values)
 
     def _tree(self, serializer: TreeSerializer, value: Any, folder: str) -> External:
         memory = serializer.dump_tree(value, self.files, folder)
@@ -118,3 +134,30 @@ def _each(function: Callable[[Item], Given], items: Sequence[Item]) -> list[Give
         return [attempt(item) for item in items]
     with ThreadPoolExecutor(min(THREADS, len(items)), thread_name_prefix="dataflow-results") as pool:
         return list(pool.map(attempt, items))
+
+
+def found_rows(head: PackHead, rows: Sequence[int]) -> list[FoundRow]:
+    """What is known of rows of a pack besides their values."""
+    columns = [head.column(name) for name in ("section", "created_at", "expires_at", "index", "kind")]
+    known: dict[tuple[Any, ...], Provenance] = {}
+    found = []
+    for row in rows:
+        section, created_at, expires_at, index, kind = (column[row].item() for column in columns)
+        batch = (section, created_at, expires_at)
+        provenance = known.get(batch) or known.setdefault(batch, head.provenance(row))
+        found.append(FoundRow(provenance=provenance, index=index, file=_plain_file(kind, head.externals.get(row))))
+    return found
+
+
+def rows_in_files(head: PackHead, names: AbstractSet[str], run_id: str) -> list[int]:
+    """The rows of a run in a pack that lie in plain files of some names."""
+    if not any(section.provenance.run_id == run_id for section in head.sections):
+        return []
+    rows = [row for row, external in head.externals.items() if external.name in names]
+    return [row for row in rows if head.provenance(row).run_id == run_id]
+
+
+def _plain_file(kind: int, external: External | None) -> str:
+    """The file or folder whose name the user chose; empty if it has none."""
+    is_ours = external is None or kind == Kind.OBJECT or external.name.startswith(TREES)
+    return "" if is_ours or external is None else external.name
