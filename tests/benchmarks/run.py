@@ -15,6 +15,7 @@ from tests.benchmarks import (  # noqa: E402
     calls,
     canonical_speed,
     elements,
+    large_objects,
     memory,
     movement,
     results_speed,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[int | None], list[Row]]] = {
     "R1": results_speed.r1_r2,
     "R3": results_speed.r3,
     "R4": results_speed.r4,
+    "R5": large_objects.r5,
     "R6": canonical_speed.r6,
     "R7": results_speed.r7,
 }

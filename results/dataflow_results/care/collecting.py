@@ -18,8 +18,9 @@ from dataflow_results.care.garbage import plan_collection, used_by
 from dataflow_results.care.garbage_facts import Amount, Facts, PackTrim, Plan, Reason, Removal, Rules
 from dataflow_results.care.gathering import gather_facts, objects_of
 from dataflow_results.care.inventory import CollectionPacks, QuietProblems, read_packs, shelf_of
-from dataflow_results.care.trimming import no_merging, trim_pack
+from dataflow_results.care.trimming import trim_pack
 from dataflow_results.errors import ReadingError, ResultMissing
+from dataflow_results.packs.compaction import no_merging
 
 if TYPE_CHECKING:
     from dataflow_results.packs.columns import Array

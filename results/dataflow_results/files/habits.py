@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-__all__ = ["ALIASES", "EXTRAS", "HABITS", "Habits", "Publishing", "habits_of", "holds_secret", "secret_texts"]
+__all__ = [
+    "ALIASES",
+    "EXTRAS",
+    "HABITS",
+    "Habits",
+    "Publishing",
+    "habits_of",
+    "holds_secret",
+    "is_read_only",
+    "secret_texts",
+]
 
 
 class Publishing(Enum):
@@ -31,9 +41,13 @@ class Habits:
     read_only: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     """What its constructor is always given: listings must come from the store, not from a cache of this process."""
+    config: Mapping[str, str] = field(default_factory=dict)
+    """Settings of botocore, which serves S3, as far as the version at hand knows them."""
 
 
 UNCACHED = {"use_listings_cache": False}
+UNSUMMED = {"request_checksum_calculation": "when_required"}
+"""No second checksum of what is sent: what is read is verified by one of ours. It also is what older servers expect."""
 
 HABITS: dict[str, Habits] = {
     "abfs": Habits(options=UNCACHED),
@@ -43,7 +57,7 @@ HABITS: dict[str, Habits] = {
     "hdfs": Habits(publishing=Publishing.RENAME),
     "http": Habits(read_only=True, options=UNCACHED),
     "memory": Habits(publishing=Publishing.JOIN),
-    "s3": Habits(publishing=Publishing.COPY, options=UNCACHED),
+    "s3": Habits(publishing=Publishing.COPY, options=UNCACHED, config=UNSUMMED),
     "sftp": Habits(publishing=Publishing.RENAME),
     "smb": Habits(publishing=Publishing.RENAME),
     "webhdfs": Habits(publishing=Publishing.RENAME),
@@ -102,6 +116,16 @@ def habits_of(protocol: str) -> Habits:
         <Publishing.COPY: 1>
     """
     return HABITS.get(ALIASES.get(protocol, protocol), Habits())
+
+
+def is_read_only(url: str) -> bool:
+    """Whether the store at a URL can only be read, whoever asks.
+
+    Example:
+        >>> is_read_only("https://host/results"), is_read_only("s3://bucket"), is_read_only("file:///tmp")
+        (True, False, False)
+    """
+    return habits_of(url.partition(":")[0].lower()).read_only
 
 
 def holds_secret(options: Mapping[str, Any]) -> bool:

@@ -73,6 +73,15 @@ def _check_served(address: Address) -> None:
 def connect(address: Address) -> tuple[Any, str]:
     """A filesystem of fsspec for an address, shared with nobody, and the path of the store within it."""
     core = importlib.import_module("fsspec.core")  # as above
-    options = {**habits_of(address.protocol).options, **address.options}
+    habits = habits_of(address.protocol)
+    options = {**habits.options, **address.options}
+    if habits.config:
+        options["config_kwargs"] = {**_known(habits.config), **(options.get("config_kwargs") or {})}
     filesystem, root = core.url_to_fs(address.full, skip_instance_cache=True, **options)
     return filesystem, root
+
+
+def _known(config: Mapping[str, str]) -> dict[str, str]:
+    """Those settings that the botocore at hand knows: it refuses others."""
+    known = importlib.import_module("botocore.config").Config.OPTION_DEFAULTS  # as above
+    return {name: value for name, value in config.items() if name in known}

@@ -16,9 +16,13 @@ __all__ = ["read_into", "read_ranges"]
 
 Range: TypeAlias = tuple[str, int, int | None]
 """Name, start, stop (None: the end)."""
+Place: TypeAlias = tuple[str, int, int | None]
+"""The same with the path that the filesystem knows."""
 
 READERS = 6
 """Ranges of one large file that are read at once."""
+WEB_READERS = 16
+"""Ranges that are asked of one server of the web at once."""
 
 
 def read_ranges(access: Access, parts: Sequence[Range]) -> list[bytes | ResultsError]:
@@ -42,8 +46,10 @@ def _told(access: Access, name: str, found: bytes | Trouble) -> bytes | ResultsE
     return b"" if found.kind is Kind.BEYOND_END else error_for(found, access.where(name))
 
 
-def _ask(access: Access, wanted: Sequence[Range]) -> list[bytes | Trouble]:
+def _ask(access: Access, wanted: Sequence[Place]) -> list[bytes | Trouble]:
     """Each range once, or its trouble."""
+    if access.habits.read_only:
+        return _ask_web(access, wanted)
     filesystem, once = access.filesystem, Patience(tries=1)
     if len(wanted) == 1 or not getattr(filesystem, "async_impl", False):
         return [once.attempt(partial(_cat, filesystem, *one), access.judge) for one in wanted]
@@ -52,6 +58,25 @@ def _ask(access: Access, wanted: Sequence[Range]) -> list[bytes | Trouble]:
     if isinstance(found, Trouble):
         return [found] * len(wanted)
     return [access.judge(one) if isinstance(one, BaseException) else bytes(one) for one in found]
+
+
+def _ask_web(access: Access, wanted: Sequence[Place]) -> list[bytes | Trouble]:
+    """The same over http, where a server may send the whole file for any range."""
+
+    def ask(place: Place) -> bytes | Trouble:
+        return Patience(tries=1).attempt(lambda: _cut(access.filesystem, *place), access.judge)
+
+    if len(wanted) == 1:
+        return list(map(ask, wanted))
+    with ThreadPoolExecutor(min(WEB_READERS, len(wanted)), thread_name_prefix=THREADS) as pool:
+        return list(pool.map(ask, wanted))
+
+
+def _cut(filesystem: Any, path: str, start: int, stop: int | None) -> bytes:
+    """A range, cut out here if the whole file came: as long as the file is no range that begins later."""
+    data = _cat(filesystem, path, start, stop)
+    came_whole = start == 0 or (data and len(data) == filesystem.info(path)["size"])
+    return data[start:stop] if came_whole else data
 
 
 def _cat(filesystem: Any, path: str, start: int, stop: int | None) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -18,6 +17,7 @@ from dataflow_results.files.access import Access, Connect
 from dataflow_results.files.address import Address
 from dataflow_results.files.conditional import created, honours_conditions, ignored_conditions
 from dataflow_results.files.habits import Publishing
+from dataflow_results.files.listing import entries_below
 from dataflow_results.files.protocol import (
     Entry,
     as_views,
@@ -38,8 +38,6 @@ Entries: TypeAlias = list[Entry]
 
 REMOVERS = 8
 """Files that are removed at once where a store has no request for many."""
-TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
-"""What the filesystems of fsspec call the time of the last change."""
 
 
 class RemoteFiles:
@@ -194,16 +192,7 @@ class RemoteFiles:
         return [entry for entry in self._find("") if is_partial(entry.name)]
 
     def _find(self, folder: str) -> Entries:
-        here, folder = self._access.here, folder.strip("/")
-        path = self._access.path(folder) if folder else here.root
-        found = self._access.attempt(lambda: _found(here.filesystem, path))
-        if isinstance(found, Trouble):
-            if found.kind is Kind.MISSING:
-                return []
-            raise error_for(found, self._access.where(folder))
-        inside = len(here.root) + 1
-        entries = (_entry(name[inside:], info) for name, info in found.items() if name.startswith(f"{path}/"))
-        return sorted((entry for entry in entries if entry is not None), key=lambda entry: entry.name)
+        return sorted(entries_below(self._access, folder.strip("/")), key=lambda entry: entry.name)
 
     def exists(self, name: str) -> bool:
         """See `Files.exists`."""
@@ -222,25 +211,3 @@ class RemoteFiles:
                 return None
             raise error_for(info, self._access.where(name))
         return info if info["type"] == "file" else None
-
-
-def _found(filesystem: Any, path: str) -> dict[str, dict[str, Any]]:
-    """A listing from the store itself, whatever was listed before."""
-    filesystem.invalidate_cache()
-    found: dict[str, dict[str, Any]] = filesystem.find(path, detail=True)
-    return found
-
-
-def _entry(name: str, info: dict[str, Any]) -> Entry | None:
-    if info.get("type") != "file" or not name:
-        return None
-    return Entry(name=name, size_bytes=int(info.get("size") or 0), modified_seconds=_modified_seconds(info))
-
-
-def _modified_seconds(info: dict[str, Any]) -> float:
-    told = next((info[name] for name in TIMES if info.get(name) is not None), 0.0)
-    if isinstance(told, str):
-        told = datetime.fromisoformat(told)
-    if isinstance(told, datetime):
-        told = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
-    return float(told)

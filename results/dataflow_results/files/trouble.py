@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from dataflow_results.errors import (
     ResultMissing,
@@ -211,9 +211,18 @@ def _of_code(error: BaseException) -> Kind | None:
 def _of_status(error: BaseException) -> Kind | None:
     response = getattr(error, "response", None)
     meta = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-    told = (meta.get("HTTPStatusCode"), *(getattr(error, name, None) for name in ("status_code", "status", "code")))
-    numbers = (int(one) for one in told if isinstance(one, int) or (isinstance(one, str) and one.isdigit()))
+    numbers = (int(one) for one in _statuses(error, meta) if isinstance(one, int) or str(one).isdigit())
     return next((OF_STATUS[number] for number in numbers if number in OF_STATUS), None)
+
+
+def _statuses(error: BaseException, meta: dict[str, Any]) -> Iterator[Any]:
+    """Where libraries keep the status, up to the first number: aiohttp warns of its second name if it is looked at."""
+    yield meta.get("HTTPStatusCode")
+    for name in ("status_code", "status", "code"):
+        found = getattr(error, name, None)
+        yield found
+        if isinstance(found, int):
+            return
 
 
 def _of_class(error: BaseException) -> Kind | None:

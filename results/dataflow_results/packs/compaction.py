@@ -10,19 +10,32 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
 from dataflow_results.digests import DIGEST_BYTES, Buffer, digest
 from dataflow_results.errors import ResultMissing
+from dataflow_results.files.protocol import Files
 from dataflow_results.packs.clocks import seconds_of
 from dataflow_results.packs.columns import COLUMNS, Array
 from dataflow_results.packs.index import newest_rows
 from dataflow_results.packs.parts import External, Kind, PackContent, PackHead, Section, order_of, pack_id
 from dataflow_results.packs.shelf import Shelf
 
-__all__ = ["LARGEST_MERGED_BYTES", "MANY_PACKS", "SMALL_PACK_BYTES", "compact", "may_merge", "merged", "packs_to_merge"]
+__all__ = [
+    "LARGEST_MERGED_BYTES",
+    "MANY_PACKS",
+    "SMALL_PACK_BYTES",
+    "compact",
+    "copied_rows",
+    "may_merge",
+    "merged",
+    "no_merging",
+    "packs_to_merge",
+]
 
 MANY_PACKS = 32
 """More small packs than this are merged."""
@@ -65,6 +78,17 @@ def merged(sources: Sequence[Source], *, drop_tombstones_before: float = 0.0) ->
     kept = [_kept(head, rows, drop_tombstones_before) for head, rows in zip(heads, newest_rows(heads), strict=True)]
     if not sum(map(len, kept)):
         return None
+    return replace(copied_rows(sources, kept), replaces=sorted(head.id for head in heads))
+
+
+def copied_rows(sources: Sequence[Source], kept: Sequence[Array]) -> PackContent:
+    """Some rows of packs as they are, with all that they need, as the content of one pack.
+
+    Args:
+        sources: whole packs, verified.
+        kept: for each of them the rows to copy, sorted (int64); not all may be empty.
+    """
+    heads = [head for head, _ in sources]
     sections, preimages, section_numbers = _sections(sources, kept)
     serializers = list(dict.fromkeys(name for head in heads for name in head.serializers))
     numbers = [np.array([serializers.index(name) for name in head.serializers] or [0], np.int64) for head in heads]
@@ -80,7 +104,6 @@ def merged(sources: Sequence[Source], *, drop_tombstones_before: float = 0.0) ->
         serializers=serializers,
         externals=_externals(heads, kept),
         names=_names(heads, kept),
-        replaces=sorted(head.id for head in heads),
     )
 
 
@@ -107,18 +130,57 @@ def compact(shelf: Shelf, heads: Sequence[PackHead], *, now: float) -> tuple[lis
     left_behind = {name for head in heads for name in head.replaces} & sizes.keys()
     mergeable = {head.id for head in heads if may_merge(head, shelf.signing_key)} - left_behind
     chosen = packs_to_merge({name: sizes[name] for name in mergeable & sizes.keys()})
-    if not chosen or not _claim(shelf, now):
+    if not chosen:
         return [], []
-    try:
-        sources = shelf.read_whole(chosen)
-        everything = len(sources) + len(left_behind) == len(sizes)
-        head = _write(shelf, list(sources.values()), now - TOMBSTONE_SECONDS if everything else 0.0)
-        shelf.remove({*sources, *left_behind})
-    except ResultMissing:  # somebody else merged them meanwhile
-        return [], []
-    finally:
-        shelf.files.remove([_claim_name(shelf)])
+    with no_merging(shelf.files, shelf.collection, now) as alone:
+        if not alone and shelf.files.creates_safely():
+            return [], []  # where nobody can be kept from it, two at once do no harm: they only work twice
+        try:
+            sources = shelf.read_whole(chosen)
+            everything = len(sources) + len(left_behind) == len(sizes)
+            head = _write(shelf, list(sources.values()), now - TOMBSTONE_SECONDS if everything else 0.0)
+            shelf.remove({*sources, *left_behind})
+        except ResultMissing:  # somebody else merged them meanwhile
+            return [], []
     return [head] if head else [], [*sources, *left_behind]
+
+
+@contextmanager
+def no_merging(files: Files, collection: str, now: float) -> Iterator[bool]:
+    """Keep others from merging packs of a collection; gives whether they are kept from it.
+
+    Who merges wants to be alone, and who takes rows out of packs: a merged pack that appears meanwhile would bring them
+    back. It cannot be where a store does not create conditionally, and holds for five minutes: who has not ended by
+    then has died.
+
+    Args:
+        files: of the store.
+        collection: name of the collection.
+        now: seconds since the epoch.
+
+    Example:
+        >>> from dataflow_results.files import open_files
+        >>> files = open_files("memory://no-merging")
+        >>> with no_merging(files, "load", 0.0) as first, no_merging(files, "load", 299.0) as second:
+        ...     print(first, second)
+        True False
+    """
+    name = f"tasks/{collection}/merging"
+    held = files.creates_safely() and _claim(files, name, now)
+    try:
+        yield held
+    finally:
+        if held:
+            files.remove([name])
+
+
+def _claim(files: Files, name: str, now: float) -> bool:
+    if files.create(name, json.dumps({"at": now, "by": os.urandom(8).hex()}).encode()):
+        return True
+    try:
+        return bool(json.loads(files.read(name))["at"] < now - CLAIM_SECONDS)
+    except (ResultMissing, ValueError, KeyError, TypeError):
+        return False
 
 
 def _write(shelf: Shelf, sources: Sequence[Source], drop_tombstones_before: float) -> PackHead | None:
@@ -128,24 +190,6 @@ def _write(shelf: Shelf, sources: Sequence[Source], drop_tombstones_before: floa
     newest = max(order_of(name) for name in content.replaces)
     unique = digest(b"merged", "".join(content.replaces).encode(), str(drop_tombstones_before > 0).encode())
     return shelf.write(pack_id(newest + 1, unique), content)
-
-
-def _claim_name(shelf: Shelf) -> str:
-    return f"tasks/{shelf.collection}/merging"
-
-
-def _claim(shelf: Shelf, now: float) -> bool:
-    """Whether nobody else merges this collection now. Two at once do no harm, they only work twice."""
-    files, name = shelf.files, _claim_name(shelf)
-    if not files.creates_safely():
-        return True
-    claim = json.dumps({"at": now, "by": os.urandom(8).hex()}).encode()
-    if files.create(name, claim):
-        return True
-    try:
-        return bool(json.loads(files.read(name))["at"] < now - CLAIM_SECONDS)
-    except (ResultMissing, ValueError, KeyError, TypeError):
-        return False
 
 
 def _kept(head: PackHead, rows: Array, drop_tombstones_before: float) -> Array:

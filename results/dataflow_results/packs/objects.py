@@ -1,5 +1,8 @@
 """Large values as files of their own, named by the digest of their content, so that equal values share one file.
 
+An object is written before the pack that names it. Until then only its age keeps it from being collected as unused, so
+an equal one that was there before is written again once it is old.
+
 Hashing costs hardly any time of its own: another thread does it while the bytes are on their way (BLAKE3 lets the
 interpreter go on meanwhile).
 """
@@ -7,6 +10,7 @@ interpreter go on meanwhile).
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,6 +35,11 @@ PIECE_BYTES = {True: 16 * 1024 * 1024, False: 256 * 1024 * 1024}
 much as possible, because a store fetches the ranges of one piece at the same time, and then waits for the last."""
 
 
+YOUNG_SECONDS = 1_800.0
+"""An object that is no older is as good as new: collection leaves it at least as long again (an hour, if not told
+otherwise), and until then the pack that names it is written."""
+
+
 def object_name(named: Digest) -> str:
     """Where the object of a digest lies in a store.
 
@@ -53,11 +62,16 @@ def object_digest(name: str) -> Digest | None:
     return None if found is None else bytes.fromhex(found["digest"])
 
 
-def write_object(files: Files, parts: Sequence[Buffer]) -> tuple[Digest, int]:
-    """Store parts, one after the other, as one object; nothing is sent if an equal one is there.
+def write_object(files: Files, parts: Sequence[Buffer], *, now: float | None = None) -> tuple[Digest, int]:
+    """Store parts, one after the other, as one object; nothing is sent if an equal one is there and young.
 
     Large ones on a disk are hashed while they are written, and renamed. Elsewhere the digest is taken first, because
     an object of a cloud store keeps the name it was sent under.
+
+    Args:
+        files: the store.
+        parts: the content.
+        now: seconds since the epoch; the clock is asked if it is not said.
 
     Returns:
         The digest that names the object, and its size in bytes.
@@ -81,9 +95,17 @@ def write_object(files: Files, parts: Sequence[Buffer]) -> tuple[Digest, int]:
             files.write_from(iter(views), lambda: object_name(hashing.result()))
             return hashing.result(), size_bytes
     named = digest(TAG, *views)
-    if files.size(object_name(named)) != size_bytes:
-        files.write(object_name(named), views)
+    name = object_name(named)
+    if files.size(name) != size_bytes or _is_old(files, name, time.time() if now is None else now):
+        files.write(name, views)
     return named, size_bytes
+
+
+def _is_old(files: Files, name: str, now: float) -> bool:
+    """Whether collection may soon take an object that no pack names; one whose age is not told it never takes."""
+    folder = name.rpartition("/")[0]
+    modified = next((entry.modified_seconds for entry in files.list(folder) if entry.name == name), 0.0)
+    return 0.0 < modified < now - YOUNG_SECONDS
 
 
 def read_object(files: Files, named: Digest, size_bytes: int) -> memoryview:

@@ -14,9 +14,19 @@ from typing import Any
 import pytest
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
-from dataflow_results.errors import CorruptResult, ResultMissing, ResultsError, TemplateError
+from dataflow_results.errors import (
+    CorruptResult,
+    ResultMissing,
+    ResultsError,
+    StoreDenied,
+    StoreUrlError,
+    TemplateError,
+)
 from dataflow_results.files import Files, open_files
+from dataflow_results.files.address import address_of
 from dataflow_results.files.protocol import PARTIAL_PREFIX, partial_name
+from dataflow_results.files.remote import RemoteFiles
+from dataflow_results.files.trouble import Patience
 from dataflow_results.files.uploads import PART_BYTES, upload
 from tests.results.servers import Place
 
@@ -296,6 +306,62 @@ def test_partial_names_differ() -> None:
     made = {partial_name() for _ in range(1000)}
     assert len(made) == 1000
     assert all(name.startswith(PARTIAL_PREFIX) for name in made)
+
+
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    """Where a file is instead of the folder, or above it, every use says so, and none that something is missing."""
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        files = open_files(root)
+        uses = [
+            lambda files=files: files.list(),
+            lambda files=files: files.list("tasks/t/packs"),
+            lambda files=files: files.leftovers(),
+            lambda files=files: files.read("a"),
+            lambda files=files: files.exists("a"),
+            lambda files=files: files.write("a", [b"x"]),
+            lambda files=files: files.create("a", b"x"),
+        ]
+        for use in uses:
+            with pytest.raises(StoreUrlError, match="folder") as raised:
+                use()
+            assert str(root) in str(raised.value)
+
+
+def test_nothing_lies_below_a_file(files: Files) -> None:
+    """The name of a file of the store is an empty folder."""
+    files.write("a", [b"x"])
+    assert files.list("a") == []
+
+
+class BrokenFileSystem(AbstractFileSystem):  # type: ignore[misc]
+    """A filesystem that lists its top, and not one of the two folders there."""
+
+    cachable = False
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[dict[str, Any]]:
+        if path.endswith("shut"):
+            raise self.error
+        if path.endswith("open"):
+            return [{"name": f"{path}/file", "size": 1, "type": "file"}]
+        return [{"name": f"{path}/{name}", "size": 0, "type": "directory"} for name in ("open", "shut")]
+
+
+def test_a_part_of_a_listing_is_not_given_for_the_whole() -> None:
+    """A folder that cannot be listed is an error; one that went away meanwhile is not."""
+    address = address_of("sftp://host/root")
+
+    def listed(error: OSError) -> list[str]:
+        connected = BrokenFileSystem(error), "/root"
+        return names(RemoteFiles(address, lambda _: connected, patience=Patience(tries=1)))
+
+    assert listed(FileNotFoundError()) == ["open/file"]
+    with pytest.raises(StoreDenied):
+        listed(PermissionError())
 
 
 class BufferedFileSystem(AbstractFileSystem):  # type: ignore[misc]

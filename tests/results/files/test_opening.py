@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import http.server
 import importlib
 import multiprocessing
 import os
 import pickle
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from dataflow_results.errors import StoreDenied, StoreUrlError
+from dataflow_results.errors import StoreUrlError
 from dataflow_results.files import open_files
 from dataflow_results.files.address import address_of
 from dataflow_results.files.habits import holds_secret, secret_texts
+from dataflow_results.files.opening import connect
 from dataflow_results.locations import AzureResult, GCSResult, LocalResult, MemoryResult, S3Result
 
 
@@ -143,25 +142,28 @@ def test_files_work_after_a_fork(tmp_path: Path) -> None:
     child.join()
 
 
-def test_http_is_read_only(tmp_path: Path) -> None:
-    """A store over HTTP is read, and says that it cannot be written."""
-    (tmp_path / "a").write_bytes(b"0123456789")
+@pytest.mark.parametrize(
+    ("given", "checksums", "addressing"),
+    [
+        ({}, "when_required", None),
+        ({"request_checksum_calculation": "when_supported"}, "when_supported", None),
+        ({"s3": {"addressing_style": "path"}}, "when_required", {"addressing_style": "path"}),
+    ],
+)
+def test_what_s3_is_told(given: dict[str, object], checksums: str, addressing: object) -> None:
+    """No second checksum of what is sent, unless options say so; other settings of theirs stay."""
+    filesystem, _ = connect(address_of("s3://b", {"config_kwargs": given} if given else {}))
+    assert filesystem.config_kwargs["request_checksum_calculation"] == checksums
+    assert filesystem.config_kwargs.get("s3") == addressing
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: object) -> None:
-            super().__init__(*args, directory=str(tmp_path))  # type: ignore[arg-type]
 
-        def log_message(self, *_: object) -> None: ...
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    files = open_files(f"http://127.0.0.1:{server.server_port}")
-    assert files.read("a") == b"0123456789"
-    with pytest.raises(StoreDenied, match="can only be read"):
-        files.write("b", [b"x"])
-    assert files.creates_safely() is False
-    server.shutdown()
-    server.server_close()
+def test_an_older_botocore_is_not_told_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would refuse the setting."""
+    config = importlib.import_module("botocore.config").Config
+    known = {name: value for name, value in config.OPTION_DEFAULTS.items() if "checksum" not in name}
+    monkeypatch.setattr(config, "OPTION_DEFAULTS", known)
+    filesystem, _ = connect(address_of("s3://b"))
+    assert not filesystem.config_kwargs
 
 
 def test_locations_by_their_classic_names(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +77,29 @@ def test_equal_values_share_one_file(files: Any) -> None:
 
 
 def test_nothing_is_sent_if_an_equal_object_is_there() -> None:
-    """On a store without renames the second write costs one question about the size."""
+    """On a store without renames the second write costs two questions, about size and age."""
     files = Counting(open_files("memory://sharing"))
     for _ in range(2):
         named, _ = write_object(files, [b"x" * (5 * PIECE)])
     assert files.written == [object_name(named)]
+
+
+def test_an_old_object_is_written_again_before_it_is_named_anew() -> None:
+    """One that collection may take soon gets a new age; one of half an hour is as good as new."""
+    files = Counting(open_files("memory://old-objects"))
+    now = time.time()
+    for later in (0.0, 1_790.0, 1_810.0):
+        named, _ = write_object(files, [b"x" * (5 * PIECE)], now=now + later)
+    assert files.written == [object_name(named)] * 2
+
+
+def test_an_equal_object_on_a_disk_becomes_young(tmp_path: Path) -> None:
+    """Small ones too, which are not written if they are there."""
+    files = open_files(tmp_path)
+    named, _ = write_object(files, [b"small"])
+    os.utime(tmp_path / object_name(named), (1e9, 1e9))
+    write_object(files, [b"small"])
+    assert [entry.modified_seconds > 1.7e9 for entry in files.list("objects")] == [True]
 
 
 def test_an_object_that_was_cut_is_written_again(files: Any) -> None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow_results.errors import StoreUnreachable
 from dataflow_results.files import open_files
-from dataflow_results.packs.compaction import MANY_PACKS, SMALL_PACK_BYTES, compact, merged, packs_to_merge
+from dataflow_results.packs.compaction import (
+    MANY_PACKS,
+    SMALL_PACK_BYTES,
+    compact,
+    copied_rows,
+    merged,
+    no_merging,
+    packs_to_merge,
+)
 from dataflow_results.packs.encoding import encode_pack
 from dataflow_results.packs.index import KeyIndex
 from dataflow_results.packs.parts import Kind, pack_id
@@ -62,6 +71,34 @@ def test_merging_keeps_what_is_in_force(packs: list[dict[int, bytes | None]]) ->
     }
     assert found == {key(name): value for name, value in truth.items()}
     assert head.replaces == tuple(sorted(source.id for _, source in sources))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.binary(max_size=9), st.booleans()), min_size=1, max_size=20))
+def test_copied_rows_are_those_rows(items: list[tuple[bytes, bool]]) -> None:
+    """Any rows of a pack, with their bytes, names and pre-image, and without the bytes of the others."""
+    names = [f"row {number}" for number in range(len(items))]
+    data, head = pack({number: item[0] for number, item in enumerate(items)}, 1, names=names)
+    kept = [number for number, (_, stays) in enumerate(items) if stays]
+    if not kept:
+        return
+    copy = copied_rows([(head, data)], [np.array(kept)])
+    assert copy.keys == b"".join(map(key, kept))
+    assert bytes(copy.data) == b"".join(items[number][0] for number in kept)
+    assert copy.names == [names[number] for number in kept]
+    assert (len(copy.sections), [bytes(part) for part in copy.preimages]) == (1, [b"made of"])
+
+
+def test_only_one_at_a_time_keeps_others_from_merging(local: Place) -> None:
+    """The second is told that somebody merges, takes nothing away from the first, and may when that one has ended."""
+    files = open_files(local.url)
+    with no_merging(files, "t", 0.0) as first:
+        with no_merging(files, "t", 299.0) as second:
+            assert (first, second) == (True, False)
+        assert files.exists("tasks/t/merging")
+    with no_merging(files, "t", 299.0) as third:
+        assert third is True
+    assert not files.exists("tasks/t/merging")
 
 
 def test_when_to_merge() -> None:
