@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from threading import Lock
 
 from dataflow.graph.nodes import Node
@@ -19,10 +20,12 @@ LONGEST_WAIT_SECONDS = 0.4
 class Outbox:
     """Collects nodes, so that those added together are sent together. Used from several threads."""
 
-    __slots__ = ("_asked", "_last_at", "_lock", "_nodes", "_since")
+    __slots__ = ("_asked", "_last_at", "_lock", "_nodes", "_since", "last_taken")
 
     def __init__(self) -> None:
         self._nodes: list[Node] = []
+        self.last_taken: Node | None = None
+        """The last node that was taken; once the machine knows it, it knows all that were taken."""
         self._since = self._last_at = 0.0
         self._asked = False
         self._lock = Lock()
@@ -59,9 +62,15 @@ class Outbox:
         due = self.due_at()
         return due is not None and (self._asked or time.monotonic() >= due)
 
+    def is_sent(self, known: Container[Node]) -> bool:
+        """Whether all that was ever added is known to the machine; ``known`` are the nodes it knows."""
+        is_empty, last = not self._nodes, self.last_taken  # in this order, the opposite of that in take
+        return is_empty and (last is None or last in known)
+
     def take(self) -> list[Node]:
         """Empty it; gives the nodes in the order in which they were added."""
         with self._lock:
+            self.last_taken = self._nodes[-1] if self._nodes else self.last_taken  # before it looks empty
             nodes, self._nodes = self._nodes, []
             self._asked = False
             for node in nodes:

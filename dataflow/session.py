@@ -124,9 +124,9 @@ class Run:
 
     def _added(self, nodes: list[Node]) -> Event:
         left = self._elision.shorten(nodes)
-        stages = compile_stages(left.run, self._compiler, kept=self._kept, cut_held=self._cut_held)
-        found = compile_found(left.found, self._compiler)
-        return StagesAdded((*found, *stages), self._kept & frozenset(nodes), tuple(left.unneeded))
+        stages = compile_found(left.found, self._compiler)
+        stages += compile_stages(left.run, self._compiler, kept=self._kept, cut_held=self._cut_held)
+        return StagesAdded(tuple(stages), self._kept & frozenset(nodes), tuple(left.unneeded))
 
     def _memory_of(self, task: TaskSpec) -> Memory | None:
         memory = self._memories.of(task)
@@ -160,7 +160,8 @@ class Run:
         self._driver.wait(self._all_done)
 
     def _all_done(self) -> bool:
-        return not self._outbox and all(facts.ended for facts in self._driver.machine.facts.values())
+        facts = self._driver.machine.facts
+        return self._outbox.is_sent(facts) and all(known.ended for known in facts.values())
 
     def _facts(self, node: Node) -> NodeFacts | None:
         return self._driver.machine.facts.get(node)
@@ -279,8 +280,7 @@ class Run:
         if node.space is not None and index is None:
             raise UsageError("a map has a result for each element", where=node.slug, fix="future[0].reference()")
         self._wait_or_raise(node, index, None)
-        memory = self._memories.of(node.task)
-        at = index or 0
+        memory, at = self._memories.of(node.task), index or 0
         segment = self._driver.machine.facts[node].segment_at(at)
         if memory is None or segment is None or segment.state_of(at) not in SUCCESSFUL:
             return None

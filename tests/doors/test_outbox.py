@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from typing import Any
 
-from dataflow import flow, task
+import pytest
+
+from dataflow import flow, session, task
 from dataflow.graph.nodes import Graph, Input, Node, TaskSpec, Whole
 from dataflow.outbox import Outbox
 
@@ -25,6 +29,45 @@ def test_what_unsent_nodes_use_is_counted() -> None:
     assert outbox.take() == [user]
     assert one.unsent_uses == 0
     assert not outbox
+
+
+def test_what_was_taken_is_not_forgotten_before_it_is_known() -> None:
+    """An empty outbox does not mean that all was sent: the last node taken tells whether the machine has it yet."""
+    one, user = one_and_its_user()
+    outbox = Outbox()
+    outbox.add(one)
+    outbox.add(user)
+    assert (bool(outbox), outbox.last_taken) == (True, None)
+    outbox.take()
+    assert (bool(outbox), outbox.last_taken) == (False, user)
+    outbox.take()
+    assert outbox.last_taken is user
+
+
+def test_flow_waits_for_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The body ends while its nodes are between outbox and machine: the flow does not end without them."""
+    on_its_way, body_may_end = threading.Event(), threading.Event()
+    compile_stages = session.compile_stages
+
+    def compile_slowly(*arguments: Any, **options: Any) -> Any:
+        on_its_way.set()
+        body_may_end.wait(0.2)  # the body ends, and asks whether all has ended, within this time
+        return compile_stages(*arguments, **options)
+
+    monkeypatch.setattr(session, "compile_stages", compile_slowly)
+
+    @task
+    def work(x: int) -> int:
+        return x
+
+    @flow(cluster="threads")
+    def main() -> None:
+        work.map([1, 2, 3])
+        assert on_its_way.wait(5)
+
+    run = main.start()
+    run.wait()
+    assert run.progress() == [("work", 3, 3)]
 
 
 def test_asking_an_empty_outbox_changes_nothing() -> None:
