@@ -14,7 +14,7 @@ from dataflow.waiting import as_completed, wait
 
 if TYPE_CHECKING:
     from dataflow.session import Run
-    from dataflow_results.records import ResultReference
+    from dataflow_results.records import Provenance, ResultReference
 
 __all__ = ["Future", "MappedFuture", "as_completed", "wait"]
 
@@ -103,6 +103,24 @@ class Future(Reference, Generic[R_co]):
             UsageError: this is a whole map; ask one of its elements.
         """
         return self.run.reference(self.node, self._element())
+
+    def record(self) -> Provenance | None:
+        """What is known of the kept result: when, by which run and node it was made. None if it is not kept.
+
+        Example:
+            >>> from dataflow import flow, task
+            >>> from dataflow.cache_policies import INPUTS
+            >>> @task(cache_policy=INPUTS)
+            ... def double(x: int) -> int:
+            ...     return 2 * x
+            >>> @flow(cluster="inline", result_storage="memory://records")
+            ... def main():
+            ...     future = double.submit(4)
+            ...     return future.result(), future.state.name, future.record().node
+            >>> main(), main()
+            ((8, 'Completed', 'double'), (8, 'Cached', 'double'))
+        """
+        return self.run.record(self.node, self._element())
 
     def __await__(self) -> Generator[Any, None, R_co]:
         """``await future`` gives the value without blocking the event loop."""

@@ -14,28 +14,24 @@ from dataflow.compiler.plan import Plan, compile_found, compile_stages, plan_of
 from dataflow.compiler.program import Compiler
 from dataflow.elision import Elision
 from dataflow.engine.clusters import resolve_cluster
-from dataflow.engine.columns import size_of_value
 from dataflow.engine.driver import Driver
 from dataflow.engine.events import CancelAsked, Event, HoldersGone, StagesAdded
 from dataflow.engine.facts import NodeFacts
 from dataflow.engine.failures import pack_error
 from dataflow.errors import Cancelled, NotFinished, UsageError
 from dataflow.graph.nodes import Graph, Node, TaskSpec
+from dataflow.large_values import is_large
 from dataflow.options import FlowOptions
 from dataflow.outbox import Outbox
 from dataflow.persistence import FlowPersistence, flow_persistence
 from dataflow.run_records import RunRecordKeeper
 from dataflow.run_states import state_of
-from dataflow.settings import settings
 from dataflow.states import SUCCESSFUL, State, StateType
 from dataflow.summaries import SummaryRow, summary_row
 from dataflow.values import Values
-from dataflow_results.records import ResultReference
+from dataflow_results.records import Provenance, ResultReference
 
 __all__ = ["Run", "SummaryRow", "open_run", "plan_flow", "start_graph"]
-
-SMALL_TYPES = frozenset({int, float, bool, complex, type(None)})
-"""Types whose values are never large, so that they need not be asked."""
 
 
 class Run:
@@ -79,7 +75,7 @@ class Run:
         self._memories = Memories(persistence=kept, flow=name, run_id=self.id, travels=chosen.crosses_processes)
         self._lineage = Lineage(memories=self._memories)
         self._elision = Elision(memories=self._memories, lineage=self._lineage, facts_of=self._facts)
-        self._compiler = Compiler(_is_large, self._memory_of, self._lineage)
+        self._compiler = Compiler(is_large, self._memory_of, self._lineage)
         self._kept: frozenset[Node] = frozenset()
         # A resumed run goes on under its id; its columns on the cluster must not be taken for those of before.
         driver_id = self.id if resume is None and run_id is None else f"{self.id}-{_new_id()}"
@@ -288,6 +284,14 @@ class Run:
         unkeyed = not memory.by_place and not any(key)
         return None if unkeyed else memory.reference(node.slug, at, key)
 
+    def record(self, node: Node, index: int | None = None) -> Provenance | None:
+        """Where the kept result of a node, or of an element of it, comes from; None if it is not kept. Waits for it."""
+        reference, memory = self.reference(node, index), self._memories.of(node.task)
+        if reference is None or memory is None:
+            return None
+        kept = memory.store.open().task(reference.collection)
+        return kept.provenance_of(kept.find(reference.key, now=0.0), 0)
+
     def _revived(self, node: Node) -> Node:
         """A node that is run now in the place of one that was left out."""
         with self._driver.changed:
@@ -393,8 +397,4 @@ def _new_id() -> str:
 
 def plan_flow(nodes: Sequence[Node], *, kept: Sequence[Node]) -> Plan:
     """What would be sent for nodes that come each after those it uses."""
-    return plan_of(nodes, Compiler(_is_large), kept=frozenset(kept))
-
-
-def _is_large(value: Any) -> bool:
-    return type(value) not in SMALL_TYPES and size_of_value(value) > settings().large_argument_bytes
+    return plan_of(nodes, Compiler(is_large), kept=frozenset(kept))
