@@ -147,7 +147,9 @@ class KeptStep:
             return Lookup(values=values, missing=whole)  # the careful walk says what becomes of them
         try:
             keys = self._step_keys.of_chunk(frame, rows, start, size, broken)
-            taken = self._take(keys, start, values, self._began)
+            taken = np.zeros(size, bool)
+            self._note_keys(keys, start)
+            self._take(keys, start, values, taken, self._began)
             repeats = self._repeats(keys, start, taken)
             mine, waiting = self._claim(keys, start, taken, values, {*repeats, *(at - start for at in claimed)})
             waiting |= {offset for offset, first in repeats.items() if first - start in waiting}
@@ -175,32 +177,31 @@ class KeptStep:
                 broken.update(offset for offset, value in enumerate(rows[column]) if type(value) is Failure)
         return broken
 
-    # Keys
-
     # What the store has
 
-    def _take(self, keys: Keys, start: int, values: list[Any], fresh_after: float | None) -> Array:
-        """Fill in the values that were found; gives which they are. What was listed after a moment is fresh enough."""
+    def _note_keys(self, keys: Keys, start: int) -> None:
+        """Write down the keys of a chunk, and which of its elements have one."""
         size = len(keys)
-        digests = np.frombuffer(keys.digests, np.uint8).reshape(size, DIGEST_BYTES)
-        self.keys[start : start + size] = digests
-        keyed = np.ones(size, bool)
-        keyed[sorted(keys.absent)] = False
-        self._is_keyed[start : start + size] = keyed
-        taken = np.zeros(size, bool)
-        if self._memory.refresh or not keyed.any():
-            return taken
-        found = self._results().find(keys.digests, now=time.time(), fresh_after=fresh_after)
-        stored = [int(offset) for offset in found.stored if keyed[offset]]
-        for offset, value in zip(stored, self._results().load(found, stored), strict=True):
+        self.keys[start : start + size] = np.frombuffer(keys.digests, np.uint8).reshape(size, DIGEST_BYTES)
+        self._is_keyed[start : start + size] = True
+        self._is_keyed[[start + offset for offset in keys.absent]] = False
+
+    def _take(self, keys: Keys, start: int, values: list[Any], taken: Array, fresh_after: float | None) -> None:
+        """Fill in the values that are found and were not taken yet. What was listed after a moment is fresh enough."""
+        wanted = self._is_keyed[start : start + len(keys)] & ~taken
+        if self._memory.refresh or not wanted.any():
+            return
+        results = self._results()
+        found = results.find(keys.digests, now=time.time(), fresh_after=fresh_after)
+        stored = [int(offset) for offset in found.stored if wanted[offset]]
+        for offset, value in zip(stored, results.load(found, stored), strict=True):
             if not isinstance(value, ReadingError):  # what cannot be read was reported by the store, and is run again
                 values[offset] = value
                 taken[offset] = True
         if self._memory.template is not None:
-            offsets = np.flatnonzero(taken).tolist()
-            rows = self._results().found_rows(found, offsets)
+            offsets = [offset for offset in stored if taken[offset]]
+            rows = results.found_rows(found, offsets)
             self._found.update(zip((start + offset for offset in offsets), rows, strict=True))
-        return taken
 
     def _repeats(self, keys: Keys, start: int, taken: Array) -> dict[int, int]:
         """Elements that were not found and have the key of an earlier one that was not."""
@@ -237,7 +238,7 @@ class KeptStep:
             return nothing
         claim = claims.take([keys[offset] for offset in wanted], f"run {self._memory.run_id}")
         self._claims.append(claim)
-        taken |= self._take(keys, start, values, None)  # whoever had them may have stored them before we came
+        self._take(keys, start, values, taken, None)  # whoever had them may have stored them before we came
         waiting = {offset for offset in wanted if not taken[offset] and keys[offset] in claim.held_by_others}
         return {offset for offset in wanted if not taken[offset]} - waiting, waiting
 
