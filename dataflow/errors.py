@@ -19,6 +19,8 @@
     │   ├── UnpicklableResult           a result that cannot leave its worker
     │   ├── RemoteError                 stands in for an exception that cannot be pickled
     │   ├── WorkLost                    the cluster lost a batch and cannot run it again
+    │   ├── TimedOut                    an attempt, or a flow, took longer than its limit (also a TimeoutError)
+    │   ├── ProcessDied                 the process of an isolated attempt died
     │   └── Cancelled                   the run was cancelled before the work ended
     ├── ClusterError                look at the cluster
     │   ├── ClusterUnreachable          nobody answers at the address
@@ -51,8 +53,10 @@ __all__ = [
     "NoWorkers",
     "NotFinished",
     "ParameterError",
+    "ProcessDied",
     "RemoteError",
     "TaskDefinitionError",
+    "TimedOut",
     "UnpicklableArgument",
     "UnpicklableResult",
     "UpstreamFailed",
@@ -135,6 +139,14 @@ class UnpicklableResult(ExecutionError, TypeError):
 
 class WorkLost(ExecutionError):
     """The cluster lost a batch (a worker died in it, or its keys were cancelled by somebody else)."""
+
+
+class TimedOut(ExecutionError, TimeoutError):
+    """An attempt of a task, or a whole flow, took longer than its ``timeout_seconds``."""
+
+
+class ProcessDied(ExecutionError):
+    """The process of its own that an attempt ran in (``isolation="process"``) ended without an answer."""
 
 
 class Cancelled(ExecutionError):

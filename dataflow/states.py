@@ -11,7 +11,10 @@ from dataflow.errors import Cancelled as CancelledError
 from dataflow.errors import ExecutionError, FlowFailed, NotFinished
 
 __all__ = [
+    "FINAL",
+    "GOOD",
     "SUCCESSFUL",
+    "UNSUCCESSFUL",
     "Cached",
     "Cancelled",
     "Completed",
@@ -46,11 +49,37 @@ class StateType(IntEnum):
     """Never run or not ended, because somebody cancelled it."""
     CACHED = 7
     """Not run, because its value was found in the store; a mapped node: all of its elements were."""
+    SCHEDULED = 8
+    """Planned for a later time."""
+    TIMED_OUT = 9
+    """An attempt took longer than its limit; a kind of failure."""
+    AWAITING_RETRY = 10
+    """An attempt failed, and another will follow after a delay. Holds no thread."""
+    RETRYING = 11
+    """Running, not for the first time."""
+    SKIPPED = 12
+    """Not run, or not to the end, on purpose: it said so, or something it uses was skipped. No failure."""
+    PAUSED = 13
+    """Waits for an approval; its run goes on elsewhere."""
+    SUSPENDED = 14
+    """Its run was put down, to be taken up again later."""
+    CANCELLING = 15
+    """Somebody cancelled it, and it has not ended yet."""
+    LOOPING = 16
+    """Running, in a later round of its loop."""
+    ROLLED_BACK = 17
+    """Ended with a value, which was taken back together with the transaction it belonged to."""
 
 
 SUCCESSFUL = frozenset({StateType.COMPLETED, StateType.CACHED})
 """States of work that has a value."""
-FINAL = SUCCESSFUL | {StateType.FAILED, StateType.CRASHED, StateType.UPSTREAM_FAILED, StateType.CANCELLED}
+GOOD = SUCCESSFUL | {StateType.SKIPPED}
+"""States that are no reason for what comes after to fail."""
+UNSUCCESSFUL = frozenset(
+    {StateType.FAILED, StateType.CRASHED, StateType.TIMED_OUT, StateType.UPSTREAM_FAILED, StateType.CANCELLED}
+)
+"""States of work that has ended without a value, other than by being skipped."""
+FINAL = GOOD | UNSUCCESSFUL | {StateType.ROLLED_BACK}
 NAMES = {kind: "".join(word.title() for word in kind.name.split("_")) for kind in StateType}
 
 

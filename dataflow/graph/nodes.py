@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from dataflow.rules import PLAIN, Rules
+
 if TYPE_CHECKING:
     from dataflow.persistence import Persistence
 
@@ -45,6 +47,8 @@ class TaskSpec:
     """Elements per batch; None lets the engine choose by measuring."""
     persistence: Persistence | None = None
     """What it says about its results; None: nothing."""
+    rules: Rules = PLAIN
+    """How often it is tried, how long it may take, where an attempt runs, and on which inputs."""
 
 
 class Space:
@@ -91,6 +95,8 @@ class Input:
     index: int | range | None = None
     depth: int = 0
     allow_failure: bool = False
+    judged: bool = False
+    """Whether a trigger judges its state, so that a failure of it reaches the worker instead of ending the element."""
 
 
 @dataclass(frozen=True, slots=True)

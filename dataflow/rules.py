@@ -1,0 +1,57 @@
+"""Rules of a task: how often it is tried, how long it may take, where an attempt runs, and on which inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataflow.retries import NO_RETRIES, RetryPolicy
+from dataflow.triggers import Trigger, all_successful, manual_only
+
+__all__ = ["PLAIN", "Isolation", "Rules"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """An attempt runs in a process of its own, so that it can be ended and cannot harm its worker."""
+
+    memory_limit_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What is asked before an attempt, and what follows from its end. The same for all elements of a task."""
+
+    retry: RetryPolicy = NO_RETRIES
+    timeout_seconds: float | None = None
+    """For each attempt."""
+    trigger: Trigger = all_successful
+    skip_on_upstream_skip: bool = True
+    """Whether an element is skipped if something it uses was."""
+    isolation: Isolation | None = None
+    tags: frozenset[str] = frozenset()
+    """Tags of the task; conditions of retries are told of them."""
+    limits: tuple[tuple[str, int | None], ...] = ()
+    """Names of limits that each running element takes one place of, with the limit where the task itself says it."""
+
+    @property
+    def judges(self) -> bool:
+        """Whether the states of inputs are judged by more than 'none has failed, none was skipped'."""
+        return self.trigger != all_successful or not self.skip_on_upstream_skip
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Whether it runs only when somebody has said so."""
+        return self.trigger == manual_only
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody must look at the clock while it runs."""
+        return self.timeout_seconds is not None and self.isolation is None
+
+    @property
+    def may_be_held(self) -> bool:
+        """Whether an element may leave its batch unfinished, to be gone on with later."""
+        return self.retry.may_wait or self.waits_for_approval
+
+
+PLAIN = Rules()
