@@ -10,34 +10,57 @@ import typing as _typing
 
 if _typing.TYPE_CHECKING:
     from dataflow.annotations import allow_failure, flatten, mapped, unmapped
+    from dataflow.apply_maps import apply_map
+    from dataflow.control_flow import case, ifelse, merge, switch
+    from dataflow.filter_tasks import FilterTask
     from dataflow.flows import Flow, flow
+    from dataflow.limits import concurrency, rate_limit
     from dataflow.parameters import Parameter
+    from dataflow.resources import resource_manager
     from dataflow.tasks import Task, task
     from dataflow.waiting import as_completed, wait
 
 __all__ = [
+    "FilterTask",
     "Flow",
     "Parameter",
     "Task",
     "allow_failure",
+    "apply_map",
     "as_completed",
+    "case",
+    "concurrency",
     "flatten",
     "flow",
+    "ifelse",
     "mapped",
+    "merge",
+    "rate_limit",
+    "resource_manager",
+    "switch",
     "task",
     "unmapped",
     "wait",
 ]
 
 _HOMES = {
+    "FilterTask": "dataflow.filter_tasks",
     "Flow": "dataflow.flows",
     "Parameter": "dataflow.parameters",
     "Task": "dataflow.tasks",
     "allow_failure": "dataflow.annotations",
+    "apply_map": "dataflow.apply_maps",
     "as_completed": "dataflow.waiting",
+    "case": "dataflow.control_flow",
+    "concurrency": "dataflow.limits",
     "flatten": "dataflow.annotations",
     "flow": "dataflow.flows",
+    "ifelse": "dataflow.control_flow",
     "mapped": "dataflow.annotations",
+    "merge": "dataflow.control_flow",
+    "rate_limit": "dataflow.limits",
+    "resource_manager": "dataflow.resources",
+    "switch": "dataflow.control_flow",
     "task": "dataflow.tasks",
     "unmapped": "dataflow.annotations",
     "wait": "dataflow.waiting",

@@ -54,6 +54,10 @@ class Operation:
     signature: inspect.Signature
     nout: None = None
     tags: frozenset[str] = frozenset()
+    guard_argument: str | None = None
+    """The argument that is told whether the block it stands in was skipped; None: it simply waits for that."""
+    is_aside: bool = False
+    """Whether the final state of the flow does not depend on it."""
 
     @property
     def name(self) -> str:

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.errors import Cancelled as CancelledError
 from dataflow.errors import FlowFailed, UsageError
+from dataflow.errors import TimedOut as TimedOutError
 from dataflow.futures import Future
 from dataflow.graph.containers import cut
 from dataflow.graph.nodes import Node
-from dataflow.states import Cancelled, Completed, Failed, State
+from dataflow.signals import Loop, Skip
+from dataflow.states import Cancelled, Completed, Failed, Skipped, State, TimedOut
 
 if TYPE_CHECKING:
     from dataflow.session import Run
 
-__all__ = ["concluded", "interrupted", "resolved"]
+__all__ = ["concluded", "interrupted", "overdue", "resolved"]
 
 SHOWN_NODES = 5
 """So many failed nodes are named in a message; of the rest only the number is told."""
+OVERDUE_GRACE_SECONDS = 0.1
+"""A flow whose time is over waits this long for the elements that are running; after that they are dropped."""
 
 
 def resolved(value: Any) -> Any:
@@ -41,7 +45,7 @@ def concluded(run: Run, returned: Any) -> State[Any]:
     if isinstance(returned, State):
         return _decided_by_state(run, returned)
     opened = cut(returned, _is_future_or_state)
-    failed = [target for target in opened.targets if _is_future(target) and not target.state.is_completed()]
+    failed = [target for target in opened.targets if _is_future(target) and not target.state.is_successful()]
     if failed:
         return _failed_futures(run, failed, sum(map(_is_future, opened.targets)))
     unseen = [] if any(map(_is_future, opened.targets)) else run.failures_unseen()
@@ -58,10 +62,31 @@ def interrupted(run: Run, error: BaseException) -> State[Any]:
         BaseException: the error itself, where it is not one of the code but a wish to stop (Ctrl-C).
     """
     run.cancel()
+    if isinstance(error, Skip):
+        return replace(Skipped(message=error.message, data=error.result), run=run)
+    if isinstance(error, Loop):
+        error = UsageError("a flow cannot loop", where=f"flow {run.name!r}", fix="raise Loop(...) in a task")
     if not isinstance(error, Exception):
         raise error
     final = Cancelled if isinstance(error, CancelledError) else Failed
     return replace(final(message=f"{type(error).__name__}: {error}", data=error), run=run)
+
+
+def overdue(run: Run, seconds: float, error: BaseException | None = None) -> State[Any]:
+    """The final state of a flow whose time was over; cancels what has not ended.
+
+    Args:
+        run: the run.
+        seconds: how long the flow was allowed to take.
+        error: what was raised in its body then; it knows where that was.
+    """
+    run.cancel(grace_seconds=OVERDUE_GRACE_SECONDS)
+    problem = f"it took longer than {seconds:g} s"
+    late = TimedOutError(
+        problem, where=f"flow {run.name!r}", fix="raise timeout_seconds=, or look why it takes so long"
+    )
+    data = late if error is None else late.with_traceback(error.__traceback__)
+    return replace(TimedOut(message=problem, data=data), run=run)
 
 
 def _is_future(value: Any) -> bool:
@@ -97,7 +122,7 @@ def _failed_futures(run: Run, failed: Sequence[Future[Any]], count: int) -> Stat
 def _error_of(future: Future[Any]) -> BaseException:
     try:
         future.result()
-    except Exception as error:  # noqa: BLE001 - boundary: the exception of the user's task is the value that is asked for
+    except BaseException as error:  # noqa: BLE001 - boundary: what the user's task raised is asked for, SystemExit too
         return error
     raise AssertionError(f"{future!r} was taken for failed")
 

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping
 from contextvars import Token
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from dataflow.collection import rarely
 from dataflow.compiler.plan import Plan
+from dataflow.conclusions import OVERDUE_GRACE_SECONDS, overdue
 from dataflow.context import current_flow
+from dataflow.deadlines import Deadline, limited
+from dataflow.engine.slots import patiently
 from dataflow.errors import TaskDefinitionError, UsageError
+from dataflow.flow_attempts import RETRIED
 from dataflow.flow_graph import FlowGraph
 from dataflow.flow_states import FlowState
 from dataflow.graph.nodes import Node
+from dataflow.option_checks import seconds_of
 from dataflow.options import FlowKeywords, FlowOptions, accept
 from dataflow.parameters import give_value, parameter_values
 from dataflow.persistence import flow_persistence
-from dataflow.session import Run, plan_flow, start_graph
+from dataflow.run_starts import plan_flow, start_graph
+from dataflow.session import Run
+from dataflow.states import AwaitingRetry, State
+from dataflow.task_rules import flow_retries
 
 __all__ = ["Flow"]
 
 
-@contextmanager
-def not_left_running(run: Run) -> Iterator[None]:
-    """After Ctrl-C, or when the cluster is lost, nothing goes on without anybody who waits for it."""
+def within(run: Run, deadline: Deadline, work: Callable[[], Any]) -> State[Any] | None:
+    """Do this part of a run; gives the state of the flow if its time is over.
+
+    After Ctrl-C, or when the cluster is lost, nothing goes on without anybody who waits for it.
+    """
     try:
-        yield
-    except BaseException:
+        with limited(deadline, cancel=partial(run.cancel, grace_seconds=OVERDUE_GRACE_SECONDS)):
+            work()
+    except BaseException as error:
+        if deadline.has_ended(error):
+            return overdue(run, deadline.seconds, error)
         run.cancel()
         run.close()
         raise
+    return overdue(run, deadline.seconds) if deadline.is_over else None
 
 
 class Flow(FlowGraph):
@@ -64,6 +80,7 @@ class Flow(FlowGraph):
             raise TaskDefinitionError(f"the name of a flow is {name!r}", where="Flow", fix="Flow('my flow')")
         super().__init__(name)
         self.options = accept(FlowOptions(), options, where=f"flow {name!r}")
+        flow_retries(self.options, name)
         self._tokens: list[Token[Any]] = []
         self._parameters_lock = threading.Lock()
         """Held while the values of one run are in the nodes of the parameters."""
@@ -118,7 +135,7 @@ class Flow(FlowGraph):
         resume: str | None = None,
         **more_parameters: Any,
     ) -> FlowState:
-        """Run the flow and wait until all of it has ended.
+        """Run the flow and wait until all of it has ended; again if it failed and ``retries`` are left, as one run.
 
         Args:
             parameters: values of parameters by name.
@@ -142,21 +159,38 @@ class Flow(FlowGraph):
         values = parameter_values(self._parameters, {**(parameters or {}), **more_parameters}, where=where)
         nodes = self._sorted_nodes()
         kept = self._kept_nodes(nodes, keep)
-        with self._parameters_lock:
-            waited = [give_value(self._parameters[name].node, value) for name, value in values.items()]
-            chosen = self.options.cluster if cluster is None else cluster
-            persistence = flow_persistence(self.options, parameters=values or None)
-            run = Run(self.name, self.graph, chosen, cut_held=False, persistence=persistence, resume=resume)
-            start_graph(run, nodes, keep=kept)
-            # Once a parameter's node has ended its value has left the graph, and the next run may put in its own.
-            with not_left_running(run):
-                for node in waited:
-                    run.wait(node)
-        with not_left_running(run):
-            run.finish()
-        state = FlowState(self, run, tuple(self._handles[node] for node in nodes))
-        run.conclude(state.state)
+        persistence = flow_persistence(self.options, parameters=values or None)
+        chosen = self.options.cluster if cluster is None else cluster
+        opened = partial(Run, self.name, self.graph, chosen, cut_held=False, persistence=persistence)
+        attempted = partial(self._attempted, nodes, kept, values)
+        state, number = attempted(partial(opened, resume=resume)), 1
+        while (delay := self._delay(state, number)) is not None:
+            state.run.conclude(AwaitingRetry())
+            state.run.close()
+            time.sleep(delay)
+            number += 1
+            state = attempted(partial(opened, run_id=state.run.id), number)
+        state.run.conclude(state.state)
         return state
+
+    def _delay(self, state: FlowState, number: int) -> float | None:
+        """How long to wait for another attempt after this one; None if there is none."""
+        if state.state.type not in RETRIED:
+            return None
+        return flow_retries(self.options, self.name).delay_seconds(number, random.random())  # noqa: S311 - jitter, no secret
+
+    def _attempted(
+        self, nodes: list[Node], kept: list[Node], values: Mapping[str, Any], opened: Callable[[], Run], number: int = 1
+    ) -> FlowState:
+        deadline = Deadline(seconds_of(self.options.timeout_seconds))
+        with patiently(self._parameters_lock):
+            waited = [give_value(self._parameters[name].node, value) for name, value in values.items()]
+            run = start_graph(opened(), nodes, keep=kept)
+            # Once a parameter's node has ended its value has left the graph, and the next run may put in its own.
+            late = within(run, deadline, lambda: [run.wait(node) for node in waited])
+        if late is None:
+            late = within(run, deadline, run.finish)
+        return FlowState(self, run, tuple(self._handles[node] for node in nodes), ended=late, attempt=number)
 
     def resume(self, run_id: str, parameters: Mapping[str, Any] | None = None, **options: Any) -> FlowState:
         """Run the flow again as the run with this id; the same as ``run(..., resume=run_id)``."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from dataflow.annotations import flatten as flatten_annotation
 from dataflow.annotations import mapped as mapped_annotation
+from dataflow.blocks import called_inside
 from dataflow.calls import Call
 from dataflow.errors import CycleError, HandleError, ParameterError, UsageError
 from dataflow.flow_edits import Edit, as_list, moved_call, stand_in, with_edit
@@ -50,9 +51,13 @@ class FlowGraph(FlowView):
             fix = "flow.run().result[handle], after the block"
             return self._broken(call, site, HandleError("return_state=True, but nothing has run yet", fix=fix))
         try:
-            return self._keep(call, self._built(call, site, None))
+            call = called_inside(self.blocks, call) if self.blocks else call
+            handle = self._keep(call, self._built(call, site, None))
         except UsageError as error:
-            return self._broken(call, site, error)
+            handle = self._broken(call, site, error)
+        for block in self.blocks:
+            handle = block.added(handle)
+        return handle
 
     def _built(self, call: Call, site: str, slug: str | None) -> Node:
         if self._has_replaced:
@@ -134,7 +139,7 @@ class FlowGraph(FlowView):
         if waits or keywords:
             self._edit(own.node, Edit(waits, keywords))
         for downstream in downstream_tasks or ():
-            self._edit(self.add_task(downstream).node, Edit([self._argument(own, mapped)]))
+            self._edit(self.add_task(downstream).node, Edit([self._argument(task, mapped)]))
         if keywords or mapped:
             self._refresh()
 
@@ -201,7 +206,8 @@ class FlowGraph(FlowView):
 
     def _argument(self, value: Any, mapped: bool) -> Any:
         value = self.add_task(value) if hasattr(value, "spec") else value
-        return mapped_annotation(value) if mapped else value
+        is_each = isinstance(value, Handle) and value.stands_for_each
+        return mapped_annotation(value) if mapped or is_each else value
 
     def _edit(self, node: Node, added: Edit) -> None:
         self._is_as_called = False
@@ -215,8 +221,9 @@ class FlowGraph(FlowView):
         for node, edit in edits.items():
             self._calls[node] = with_edit(self._calls[node], edit)
             if edit.only_waits_whole and node not in self._complaints:
-                waits = (self.handle(wait) for wait in edit.waits)
-                node.after = (*node.after, *(Whole(Input(wait.node, wait.index)) for wait in waits))
+                waits = [self.handle(wait) for wait in edit.waits]
+                is_judged = node.task.rules.judges
+                node.after += tuple(Whole(Input(wait.node, wait.index, judged=is_judged)) for wait in waits)
             else:
                 anew.append(node)
         self._rebuild(anew)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from dataflow.engine.slots import slot_release
 from dataflow.errors import NotFinished
+from dataflow.flow_attempts import Attempts
 from dataflow.graph.nodes import Node
+from dataflow.reproductions import Reproduction
 from dataflow.session import Run, SummaryRow
-from dataflow.states import Running, State
+from dataflow.states import State
+from dataflow.stories import Story
 
 __all__ = ["FlowRun"]
 
@@ -21,28 +25,33 @@ class FlowRun(Generic[R_co]):
     """One execution of a flow, started and not waited for.
 
     Args:
-        run: its work on the cluster.
-        execute: runs the body and gives the final state; called in a thread.
+        attempts: of this execution.
+        execute: makes them; called in a thread.
     """
 
-    def __init__(self, run: Run, execute: Callable[[], State[R_co]]) -> None:
-        self.run = run
-        """Its work on the cluster."""
-        self._state: State[R_co] | None = None
+    def __init__(self, attempts: Attempts[R_co], execute: Callable[[], Any]) -> None:
+        self._attempts = attempts
         self._error: BaseException | None = None
         self._execute = execute
         context = contextvars.copy_context()
-        self._thread = threading.Thread(target=context.run, args=(self._drive,), name=f"dataflow-flow-{run.id}")
+        self._thread = threading.Thread(target=context.run, args=(self._drive,), name=f"dataflow-flow-{self.id}")
         self._thread.start()
 
     def _drive(self) -> None:
         try:
-            self._state = self._execute()
+            self._execute()
         except BaseException as error:  # noqa: BLE001 - boundary of the thread: wait() and result() raise it to whoever asks
             self._error = error
+        finally:
+            self._attempts.ended.set()
 
     def __repr__(self) -> str:
         return f"<run {self.id} of flow {self.name!r}: {'ended' if self.done() else 'running'}>"
+
+    @property
+    def run(self) -> Run:
+        """Its work on the cluster: that of the latest attempt."""
+        return self._attempts.run
 
     @property
     def id(self) -> str:
@@ -61,16 +70,17 @@ class FlowRun(Generic[R_co]):
 
     @property
     def state(self) -> State[R_co]:
-        """The final state, or Running before the end."""
-        return self._state if self._state is not None else Running()
+        """The final state; before the end Running, AwaitingRetry or Retrying."""
+        return self._attempts.state
 
     def done(self) -> bool:
         """Whether it has ended."""
-        return not self._thread.is_alive()
+        return self._attempts.ended.is_set()
 
     def wait(self, timeout: float | None = None) -> State[R_co]:
         """Wait until it has ended, or the timeout (seconds) has passed; gives the state then."""
-        self._thread.join(timeout)
+        with slot_release.get()():
+            self._attempts.ended.wait(timeout)
         if self._error is not None:
             raise self._error
         return self.state
@@ -88,12 +98,36 @@ class FlowRun(Generic[R_co]):
         return state.result(raise_on_failure)
 
     def cancel(self) -> None:
-        """Cancel everything that has not ended; the body gets the error Cancelled from what it waits for."""
-        self.run.cancel()
+        """Cancel everything that has not ended; the body gets the error Cancelled from what it waits for.
+
+        A flow that waits for its next attempt ends, too.
+        """
+        if not self.done():
+            self._attempts.cancel()
 
     def progress(self) -> list[tuple[str, int, int | None]]:
         """Of each node so far: its slug, how many elements have ended, and how many there are (None while unknown)."""
         return self.run.progress()
+
+    def story(self, place: Any) -> Story:
+        """What happened to a node or an element (``"load[17]"``, a future), state by state, each with its reason.
+
+        Raises:
+            UsageError: there is no such node or element in the run.
+        """
+        return self.run.story(place)
+
+    def reproduce(self, place: Any, *, recompute: bool = False) -> Reproduction:
+        """The function and exactly the inputs of one element, to be run again here; see `Reproduction`.
+
+        Args:
+            place: ``"load[17]"``, ``"load"`` for a plain node, a future, or a slug and an index.
+            recompute: whether functions before it may be called again for inputs that are not there any more.
+
+        Raises:
+            UsageError: there is no such element, it was not run, or an input is not there any more.
+        """
+        return self.run.reproduce(place, recompute=recompute)
 
     def summary(self) -> list[SummaryRow]:
         """A row of numbers per node that was sent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dataflow.graph.nodes import Node
@@ -18,12 +19,14 @@ __all__ = ["ElementStates", "FlowState", "HandleState", "HandleStates"]
 
 
 class KeptRun:
-    """Keeps the values of a run on the cluster as long as a state of it is in use."""
+    """Keeps the values of a run on the cluster, and its exceptions, as long as a state of it is in use."""
 
-    __slots__ = ("__weakref__", "run")
+    __slots__ = ("__weakref__", "_errors", "run")
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        # Not held by the run, which is held until the close below: frames of theirs lead back to this very object.
+        self._errors = run.hand_over_errors()
         weakref.finalize(self, run.close)
 
 
@@ -48,16 +51,24 @@ class _Predicates:
         return self.state.message
 
     def is_successful(self) -> bool:
-        """Whether it ended with a value."""
-        return self.state.is_completed()
+        """Whether it ended well: with a value, or skipped."""
+        return self.state.is_successful()
+
+    def is_skipped(self) -> bool:
+        """Whether it was left out on purpose."""
+        return self.state.is_skipped()
 
     def is_cached(self) -> bool:
         """Whether it was not run, because its value was found in the store."""
         return self.state.is_cached()
 
     def is_failed(self) -> bool:
-        """Whether it ended without one: an exception, a failed input, or a lost worker."""
+        """Whether it did not end well: an exception, a time limit, a failed input, or a lost worker."""
         return self.state.is_failed() or self.state.is_crashed()
+
+    def is_timed_out(self) -> bool:
+        """Whether it took longer than its limit."""
+        return self.state.is_timed_out()
 
     def is_finished(self) -> bool:
         """Whether it will not change any more."""
@@ -78,6 +89,26 @@ class _Predicates:
     def is_upstream_failed(self) -> bool:
         """Whether it was not run because an input failed."""
         return self.state.is_upstream_failed()
+
+    def is_crashed(self) -> bool:
+        """Whether it ended without an answer."""
+        return self.state.is_crashed()
+
+    def is_scheduled(self) -> bool:
+        """Whether it is planned for a later time: a start, or the next try of it."""
+        return self.state.is_scheduled()
+
+    def is_retrying(self) -> bool:
+        """Whether it is being tried again, or waits for that."""
+        return self.state.is_retrying()
+
+    def is_looped(self) -> bool:
+        """Whether it is in a later round of its loop."""
+        return self.state.is_looped()
+
+    def is_paused(self) -> bool:
+        """Whether it waits for somebody: for an approval, or to be taken up again."""
+        return self.state.is_paused()
 
 
 class HandleState(_Predicates):
@@ -200,13 +231,22 @@ class FlowState(_Predicates):
 
     __slots__ = ("_state", "result", "run")
 
-    def __init__(self, flow: FlowView, run: Run, handles: tuple[Handle, ...]) -> None:
+    def __init__(
+        self,
+        flow: FlowView,
+        run: Run,
+        handles: tuple[Handle, ...],
+        *,
+        ended: State[Any] | None = None,
+        attempt: int = 1,
+    ) -> None:
         kept = KeptRun(run)
         self.run = run
         """The run it is the state of."""
         self.result = HandleStates(flow, kept, handles)
         """The state of each handle."""
-        self._state = decided_state(run, [handle.node for handle in flow.reference_tasks()])
+        decided = ended or decided_state(run, [handle.node for handle in flow.reference_tasks()])
+        self._state = replace(decided, attempt=attempt)
 
     def __repr__(self) -> str:
         return f"<{self.state}>"
@@ -221,9 +261,12 @@ FINAL_STATES = (
     (StateType.CANCELLED, "were cancelled"),
     (StateType.CRASHED, "crashed"),
     (StateType.FAILED, "failed"),
+    (StateType.TIMED_OUT, "took too long"),
     (StateType.UPSTREAM_FAILED, "were not run, because an input failed"),
 )
 """What makes a flow end badly, the strongest first."""
+AS_FAILED = frozenset({StateType.TIMED_OUT, StateType.UPSTREAM_FAILED})
+"""States of reference tasks that make the flow Failed, because the flow itself was not in them."""
 
 
 def decided_state(run: Run, nodes: Sequence[Node]) -> State[Any]:
@@ -231,7 +274,7 @@ def decided_state(run: Run, nodes: Sequence[Node]) -> State[Any]:
     types = [run.state(node).type for node in nodes]
     for kind, words in FINAL_STATES:
         if kind in types:
-            final = StateType.FAILED if kind is StateType.UPSTREAM_FAILED else kind
+            final = StateType.FAILED if kind in AS_FAILED else kind
             message = f"{types.count(kind)} of {len(types)} reference tasks {words}"
             return State(type=final, message=message, run=run)
     return State(type=StateType.COMPLETED, message="all reference tasks succeeded", run=run)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dataflow.calls import Call
+from dataflow.calls import Call, Operation
 from dataflow.errors import FlowValidationError, HandleError, UsageError
 from dataflow.flow_edits import Edge, Edit, edges_of
 from dataflow.graph.drawing import to_dot, to_mermaid
@@ -15,6 +15,9 @@ from dataflow.graph.validation import complaints, topological_order
 from dataflow.handles import Handle
 from dataflow.parameters import Parameter
 from dataflow.pictures import Picture
+
+if TYPE_CHECKING:
+    from dataflow.blocks import Block
 
 __all__ = ["FlowView"]
 
@@ -39,6 +42,8 @@ class FlowView(ABC):
         """Handles of tasks that were added as themselves, not by a call."""
         self._parameters: dict[str, Parameter] = {}
         self._reference_nodes: list[Node] | None = None
+        self.blocks: list[Block] = []
+        """The blocks, such as that of a `case`, that calls are made in at the moment; the innermost last."""
         self._is_as_called = True
         """Whether every node is as its call built it. Then each comes after those it uses, and the builder has refused
         whatever is wrong, so that neither has to be looked for."""
@@ -149,14 +154,21 @@ class FlowView(ABC):
 
     def terminal_tasks(self) -> set[Handle]:
         """The tasks that no other uses."""
+        return self._ends(self._handles)
+
+    def _ends(self, nodes: Collection[Node]) -> set[Handle]:
+        """Handles of those nodes that none of them uses."""
         self._refresh()
-        used = {use.node for node in self._handles for use in node.inputs()}
-        return {handle for node, handle in self._handles.items() if node not in used}
+        used = {use.node for node in nodes for use in node.inputs()}
+        return {self._handles[node] for node in nodes if node not in used}
 
     def reference_tasks(self) -> set[Handle]:
-        """The tasks whose states decide the final state of the flow; if not set, the terminal ones."""
+        """The tasks whose states decide the final state of the flow; if not set, the terminal ones.
+
+        What cleans up after a `resource_manager` block is left out.
+        """
         if self._reference_nodes is None:
-            return self.terminal_tasks()
+            return self._ends({node for node, handle in self._handles.items() if not _is_aside(handle)})
         return {self._handles[node] for node in self._reference_nodes}
 
     def set_reference_tasks(self, tasks: Collection[Any]) -> None:
@@ -184,3 +196,7 @@ class FlowView(ABC):
         self._refresh()
         nodes = list(self._handles)
         return Picture(mermaid=to_mermaid(nodes), dot=to_dot(nodes))
+
+
+def _is_aside(handle: Handle) -> bool:
+    return isinstance(handle.task, Operation) and handle.task.is_aside

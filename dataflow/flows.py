@@ -6,23 +6,30 @@ import asyncio
 import functools
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from dataflow.bodies import Body, current_body, entered
-from dataflow.conclusions import concluded, interrupted, resolved
+from dataflow.bodies import Body, surrounding_body
+from dataflow.conclusions import resolved
 from dataflow.context import inside_task
+from dataflow.engine.slots import leave_slot
 from dataflow.errors import TaskDefinitionError
+from dataflow.flow_attempts import Attempts
 from dataflow.flow_block import Flow
 from dataflow.flow_runs import FlowRun
 from dataflow.functions import name_of, plain_function, signature_of, undecorated
 from dataflow.futures import Future
 from dataflow.graph.nodes import Graph
-from dataflow.options import FlowKeywords, FlowOptions, accept, not_built
+from dataflow.option_checks import seconds_of
+from dataflow.options import FlowKeywords, FlowOptions, accept
 from dataflow.parameters import Validator
 from dataflow.persistence import flow_persistence
-from dataflow.session import open_run
+from dataflow.run_starts import open_run
 from dataflow.states import State
+from dataflow.task_rules import flow_retries
+from dataflow.tracebacks import folding
 
 __all__ = ["Flow", "FlowFunction", "FlowRun", "flow"]
 
@@ -56,6 +63,7 @@ class FlowFunction(Generic[P, R_co]):
         name = options.get("name") or name_of(function).replace("_", "-")
         self.options = accept(FlowOptions(), options, where=f"flow {name!r}")
         self.name = name
+        self._retry = flow_retries(self.options, name)
         self.is_async = inspect.iscoroutinefunction(plain_function(function))
         self._names = dict(names or {})
         self._validator = Validator(function, self.signature, self._names, where=f"flow {name!r}")
@@ -78,6 +86,7 @@ class FlowFunction(Generic[P, R_co]):
         accepted = accept(self.options, options, where=f"flow {self.name!r}")
         twin = FlowFunction(self.fn, self._names, name=accepted.name or self.name)
         twin.options = accepted
+        twin._retry = flow_retries(accepted, twin.name)
         return twin
 
     @overload
@@ -120,18 +129,33 @@ class FlowFunction(Generic[P, R_co]):
             FlowFailed: work failed and nobody looked at it.
             Exception: whatever the body, or a returned future, raises.
         """
+        __tracebackhide__ = True
         return_state = bool(kwargs.pop("return_state", False))
         if self.is_async:
             return self._call_async(args, kwargs, return_state=return_state)
+        with folding():
+            state = self._run(args, kwargs)
+            return state if return_state else state.result()
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> State[R_co]:
+        if self._needs_a_thread():
+            return self._start(args, kwargs, resume=None).wait()
         bound = self._bind(args, kwargs)
-        state = self._execute(self._open(bound), bound)
-        return state if return_state else state.result()
+        return self._attempts(bound).execute(self._body_of(bound))
+
+    def _needs_a_thread(self) -> bool:
+        """Whether only another thread than this one can be told on time that the time of the flow is over."""
+        is_main = threading.current_thread() is threading.main_thread()
+        return self.options.timeout_seconds is not None and not is_main and inside_task.get() is None
 
     async def _call_async(self, arguments: tuple[Any, ...], keywords: dict[str, Any], *, return_state: bool) -> Any:
-        bound = await asyncio.to_thread(self._bind, arguments, keywords)
-        body = await asyncio.to_thread(self._open, bound)
-        state = await self._execute_async(body, bound)
-        return state if return_state else state.result()
+        __tracebackhide__ = True
+        leave_slot()
+        with folding():
+            bound = await asyncio.to_thread(self._bind, arguments, keywords)
+            attempts = await asyncio.to_thread(self._attempts, bound)
+            state = await attempts.execute_async(self._body_of(bound))
+            return state if return_state else state.result()
 
     def start(self, *args: Any, **kwargs: Any) -> FlowRun[R_co]:
         """Start the flow; gives its run at once, while the body runs in a thread.
@@ -167,49 +191,41 @@ class FlowFunction(Generic[P, R_co]):
 
     def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, resume: str | None) -> FlowRun[R_co]:
         bound = self._bind(args, kwargs)
-        body = self._open(bound, resume)
+        attempts = self._attempts(bound, resume)
+        function = self._body_of(bound)
         if self.is_async:
-            return FlowRun(body.run, lambda: asyncio.run(self._execute_async(body, bound)))
-        return FlowRun(body.run, lambda: self._execute(body, bound))
+            return FlowRun(attempts, lambda: asyncio.run(attempts.execute_async(function)))
+        return FlowRun(attempts, lambda: attempts.execute(function))
+
+    def _body_of(self, bound: inspect.BoundArguments) -> Callable[[], Any]:
+        return partial(self.fn, *bound.args, **bound.kwargs)
+
+    def _attempts(self, bound: inspect.BoundArguments, resume: str | None = None) -> Attempts[R_co]:
+        return Attempts(
+            partial(self._open, bound, resume),
+            retry=self._retry,
+            timeout_seconds=seconds_of(self.options.timeout_seconds),
+        )
 
     def _bind(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> inspect.BoundArguments:
         """The arguments of the function: futures replaced by their values, then checked."""
-        if inside_task.get():
-            not_built("calling a flow inside a task", where=f"flow {self.name!r}", works="call its tasks there")
         resolved(keywords.pop("wait_for", None))
         bound = self._validator.bind(resolved(arguments), resolved(keywords))
         return self._validator.validate(bound) if self.options.validate_parameters else bound
 
-    def _open(self, bound: inspect.BoundArguments, resume: str | None = None) -> Body:
+    def _open(self, bound: inspect.BoundArguments, resume: str | None, run_id: str | None) -> Body:
         """A run; of a flow called by another one where and as that one runs, if nothing else is said."""
-        outer = current_body.get()
+        outer = surrounding_body()
         cluster = outer.cluster if self.options.cluster is None and outer is not None else self.options.cluster
         persistence = flow_persistence(
             self.options, parameters=_all_arguments(bound), outer=None if outer is None else outer.persistence
         )
-        called = None if outer is None else outer.id_of_called(self.name)
-        run = open_run(self.name, Graph(self.name), cluster, persistence=persistence, resume=resume, run_id=called)
+        if run_id is not None:
+            resume = None  # a later attempt: it takes up its own run, and nobody has to look whether it may
+        elif outer is not None:
+            run_id = outer.id_of_called(self.name)
+        run = open_run(self.name, Graph(self.name), cluster, persistence=persistence, resume=resume, run_id=run_id)
         return Body(run, cluster=cluster, is_async=self.is_async, persistence=persistence)
-
-    def _execute(self, body: Body, bound: inspect.BoundArguments) -> State[Any]:
-        try:
-            with entered(body):
-                returned: Any = self.fn(*bound.args, **bound.kwargs)
-                return body.run.conclude(concluded(body.run, returned))
-        except BaseException as error:  # noqa: BLE001 - boundary: an error of the user's body becomes the final state
-            return body.run.conclude(interrupted(body.run, error))
-        finally:
-            body.run.close()
-
-    async def _execute_async(self, body: Body, bound: inspect.BoundArguments) -> State[Any]:
-        try:
-            with entered(body):
-                returned: Any = await self.fn(*bound.args, **bound.kwargs)  # type: ignore[misc]
-                return body.run.conclude(await asyncio.to_thread(concluded, body.run, returned))
-        except BaseException as error:  # noqa: BLE001 - boundary: as above
-            return body.run.conclude(interrupted(body.run, error))
-        finally:
-            await asyncio.to_thread(body.run.close)
 
 
 @overload

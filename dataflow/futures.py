@@ -7,9 +7,11 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from dataflow.engine.slots import leave_slot
 from dataflow.errors import HandleError
 from dataflow.graph.nodes import Node, Reference
 from dataflow.states import State
+from dataflow.tracebacks import folding
 from dataflow.waiting import as_completed, wait
 
 if TYPE_CHECKING:
@@ -90,9 +92,11 @@ class Future(Reference, Generic[R_co]):
             UpstreamFailed: an input failed; the root cause is its ``__cause__``.
             Exception: the exception of the task itself.
         """
-        return self.run.value(  # type: ignore[no-any-return]
-            self.node, self.index, timeout, raise_on_failure=raise_on_failure
-        )
+        __tracebackhide__ = True
+        with folding():
+            return self.run.value(  # type: ignore[no-any-return]
+                self.node, self.index, timeout, raise_on_failure=raise_on_failure
+            )
 
     def reference(self) -> ResultReference | None:
         """Where the result is kept, for another process to load it; None if it is not kept. Waits for it.
@@ -124,7 +128,10 @@ class Future(Reference, Generic[R_co]):
 
     def __await__(self) -> Generator[Any, None, R_co]:
         """``await future`` gives the value without blocking the event loop."""
-        return asyncio.to_thread(self.result).__await__()
+        __tracebackhide__ = True
+        leave_slot()
+        with folding():
+            return (yield from asyncio.to_thread(self.result).__await__())
 
     def __bool__(self) -> bool:
         raise HandleError("a future has no truth value", where=self.slug, fix="write future.result(), or future.done()")

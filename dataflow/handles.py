@@ -92,6 +92,9 @@ class Handle(Reference):
 
     __slots__ = ("__weakref__", "_flow", "task")
 
+    stands_for_each = False
+    """Whether it stands for one element of its node, whichever that is, as inside `apply_map`."""
+
     def __init__(
         self,
         flow: FlowGraph | None,

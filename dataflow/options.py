@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, NoReturn, TypedDict, TypeVar
 
 from dataflow.errors import TaskDefinitionError
-from dataflow_results.policies import CachePolicy
+from dataflow.option_checks import (
+    ANYTHING,
+    CHOICE,
+    CONDITION,
+    COUNT,
+    DELAYS,
+    DURATION,
+    FACTOR,
+    FLAG,
+    FUNCTION,
+    ISOLATION,
+    NAME,
+    POLICY,
+    POSITIVE,
+    SERIALIZER,
+    SIZE,
+    STORAGE,
+    TEXT,
+    TRIGGER,
+    WORDS,
+    Check,
+)
 
 __all__ = [
     "FlowKeywords",
@@ -22,55 +42,6 @@ __all__ = [
     "chosen_options",
     "not_built",
 ]
-
-Check = tuple[Callable[[Any], bool], str]
-"""What a value must fulfil, and the words for it."""
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_positive(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_words(value: Any) -> bool:
-    return not isinstance(value, str) and isinstance(value, Iterable) and all(map(_is_text, value))
-
-
-def _is_duration(value: Any) -> bool:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
-
-
-def _is_storage(value: Any) -> bool:
-    return isinstance(value, str | Path) or hasattr(value, "url")
-
-
-def _is_serializer(value: Any) -> bool:
-    return isinstance(value, str) or all(hasattr(value, name) for name in ("name", "dump", "load"))
-
-
-def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or fits(value)
-
-
-TEXT: Check = (lambda value: value is None or _is_text(value), "a str")
-NAME: Check = (lambda value: value is None or (_is_text(value) and value != ""), "a str that is not empty")
-WORDS: Check = (lambda value: value is None or _is_words(value), 'a list of str, such as ["daily"]')
-POSITIVE: Check = (lambda value: value is None or _is_positive(value), "an int of at least 1")
-FLAG: Check = (lambda value: isinstance(value, bool), "True or False")
-ANYTHING: Check = (lambda value: True, "anything")
-CHOICE: Check = (_or_none(lambda value: isinstance(value, bool)), "True, False or None")
-FUNCTION: Check = (_or_none(callable), "a function of (context, arguments) that gives a str")
-POLICY: Check = (
-    _or_none(lambda value: isinstance(value, CachePolicy)),
-    "a policy of dataflow.cache_policies, such as INPUTS + TASK_SOURCE",
-)
-DURATION: Check = (_or_none(_is_duration), "a positive timedelta, or seconds")
-STORAGE: Check = (_or_none(_is_storage), 'a URL such as "s3://bucket/results", a path, or S3Result("bucket")')
-SERIALIZER: Check = (_or_none(_is_serializer), 'a name such as "pickle", "json" or "parquet", or a serializer')
 
 
 def built(default: Any, check: Check = ANYTHING) -> Any:
@@ -101,11 +72,26 @@ class TaskOptions:
     nout: int | None = built(None, POSITIVE)
     """Number of values the task returns as a tuple, so that ``a, b = t()`` works in the graph door."""
     task_run_name: Any = planned(None)
-    retries: int | None = planned(0)
-    retry_delay_seconds: Any = planned(None, 0, 0.0)
-    retry_jitter_factor: float | None = planned(None, 0, 0.0)
-    retry_condition_fn: Any = planned(None)
-    timeout_seconds: float | None = planned(None)
+    retries: int | None = built(0, COUNT)
+    """How many more attempts failed work gets."""
+    retry_delay_seconds: Any = built(None, DELAYS)
+    """Before each of them. Nothing waits in a worker meanwhile."""
+    retry_jitter_factor: float | None = built(None, FACTOR)
+    """A delay is drawn between itself and itself times (1 + this)."""
+    retry_condition_fn: Any = built(None, CONDITION)
+    """Which failures are worth another attempt; None: all."""
+    timeout_seconds: float | timedelta | None = built(None, DURATION)
+    """How long each attempt may take."""
+    trigger: Any = built(None, TRIGGER)
+    """On which ends of its inputs it runs; None: ``all_successful``."""
+    skip_on_upstream_skip: bool = built(True, FLAG)
+    """Whether it is skipped if something it uses was."""
+    isolation: str | None = built(None, ISOLATION)
+    """``"process"``: each attempt runs in a process of its own, which can be ended and harms nothing."""
+    memory_limit: int | str | None = built(None, SIZE)
+    """Of that process."""
+    concurrency_limit: int | None = built(None, POSITIVE)
+    """How many elements of the task run at once, on the whole cluster."""
     cache_policy: Any = built(None, POLICY)
     cache_key_fn: Any = built(None, FUNCTION)
     cache_expiration: Any = built(None, DURATION)
@@ -127,7 +113,6 @@ class TaskOptions:
     on_rollback: Any = planned(None, [])
     viz_return_value: Any = planned(None)
     asset_deps: Any = planned(None, [])
-    trigger: Any = planned(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,10 +131,12 @@ class FlowOptions:
     cluster: Any = built(None)
     """Where the flow runs: a name, an address, a Dask client or cluster; None leaves it to the run."""
     flow_run_name: Any = planned(None)
-    retries: int | None = planned(0)
-    retry_delay_seconds: Any = planned(None, 0, 0.0)
+    retries: int | None = built(0, COUNT)
+    """How often the body is run again if it failed, under the same run id."""
+    retry_delay_seconds: Any = built(None, DELAYS)
     task_runner: Any = planned(None)
-    timeout_seconds: float | None = planned(None)
+    timeout_seconds: float | timedelta | None = built(None, DURATION)
+    """How long each attempt may take; what has not ended then is cancelled."""
     persist_result: bool | None = built(None, CHOICE)
     result_storage: Any = built(None, STORAGE)
     result_serializer: Any = built(None, SERIALIZER)
@@ -174,7 +161,7 @@ class FlowKeywords(TypedDict, total=False):
     retries: int | None
     retry_delay_seconds: Any
     task_runner: Any
-    timeout_seconds: float | None
+    timeout_seconds: float | timedelta | None
     persist_result: bool | None
     result_storage: Any
     result_serializer: Any
@@ -201,7 +188,12 @@ class TaskKeywords(TypedDict, total=False):
     retry_delay_seconds: Any
     retry_jitter_factor: float | None
     retry_condition_fn: Any
-    timeout_seconds: float | None
+    timeout_seconds: float | timedelta | None
+    trigger: Any
+    skip_on_upstream_skip: bool
+    isolation: str | None
+    memory_limit: int | str | None
+    concurrency_limit: int | None
     cache_policy: Any
     cache_key_fn: Any
     cache_expiration: Any
@@ -219,18 +211,13 @@ class TaskKeywords(TypedDict, total=False):
     on_rollback: Any
     viz_return_value: Any
     asset_deps: Any
-    trigger: Any
 
 
 CLASSIC_NAMES = {
     "cache_key": "cache_key_fn",
     "executor": "cluster",
     "log_stdout": "log_prints",
-    "max_retries": "retries",
-    "retry_delay": "retry_delay_seconds",
-    "retry_on": "retry_condition_fn",
     "state_handlers": "on_completion",
-    "timeout": "timeout_seconds",
 }
 """What options of classic Prefect are called here."""
 
@@ -238,8 +225,12 @@ SECOND_NAMES = {
     "cache_for": "cache_expiration",
     "cache_validator": "cache_policy",
     "checkpoint": "persist_result",
+    "max_retries": "retries",
     "result": "result_storage",
+    "retry_delay": "retry_delay_seconds",
+    "retry_on": "retry_condition_fn",
     "target": "result_storage_key",
+    "timeout": "timeout_seconds",
 }
 """Options of classic Prefect that mean the same here, and are taken under both names."""
 
@@ -251,7 +242,7 @@ def built_options(kind: type[TaskOptions | FlowOptions]) -> list[str]:
 
     Example:
         >>> built_options(TaskOptions)
-        ['name', 'description', 'tags', 'version', 'batch_size', 'nout', 'cache_policy', ...]
+        ['name', 'description', 'tags', 'version', 'batch_size', 'nout', 'retries', 'retry_delay_seconds', ...]
     """
     return [option.name for option in fields(kind) if option.metadata["built"]]
 

@@ -10,31 +10,34 @@ from typing import Any
 
 from dataflow.compiler.lineage import Lineage
 from dataflow.compiler.memory import Memories, Memory
-from dataflow.compiler.plan import Plan, compile_found, compile_stages, plan_of
+from dataflow.compiler.plan import compile_found, compile_stages
 from dataflow.compiler.program import Compiler
 from dataflow.elision import Elision
 from dataflow.engine.clusters import resolve_cluster
 from dataflow.engine.driver import Driver
-from dataflow.engine.events import CancelAsked, Event, HoldersGone, StagesAdded
-from dataflow.engine.facts import NodeFacts
+from dataflow.engine.events import Approved, Event, HoldersGone, NodesCancelled, StagesAdded
 from dataflow.engine.failures import pack_error
+from dataflow.engine.limits.desk import Desk
+from dataflow.engine.nests import Nest, current_nest
 from dataflow.errors import Cancelled, NotFinished, UsageError
 from dataflow.graph.nodes import Graph, Node, TaskSpec
 from dataflow.large_values import is_large
 from dataflow.options import FlowOptions
 from dataflow.outbox import Outbox
 from dataflow.persistence import FlowPersistence, flow_persistence
+from dataflow.places import find_place
 from dataflow.run_records import RunRecordKeeper
 from dataflow.run_states import state_of
+from dataflow.run_tellings import Telling
 from dataflow.states import SUCCESSFUL, State, StateType
-from dataflow.summaries import SummaryRow, summary_row
+from dataflow.summaries import SummaryRow
 from dataflow.values import Values
 from dataflow_results.records import Provenance, ResultReference
 
-__all__ = ["Run", "SummaryRow", "open_run", "plan_flow", "start_graph"]
+__all__ = ["Run", "SummaryRow"]
 
 
-class Run:
+class Run(Telling):
     """One execution of a flow.
 
     Args:
@@ -81,6 +84,9 @@ class Run:
         driver_id = self.id if resume is None and run_id is None else f"{self.id}-{_new_id()}"
         self._driver = Driver(driver_id, chosen, prepare=self._due_events, due=self._outbox.due_at)
         self._values = Values(self._driver)
+        self.nested = Nest(outer=current_nest.get())
+        """The runs that the body of its flow has begun."""
+        self.nested.begin(self)
 
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.name!r}>"
@@ -111,11 +117,11 @@ class Run:
     def _due_events(self) -> list[Event]:
         """What user code did since the last round: futures it dropped, and nodes that it is time to send."""
         events: list[Event] = []
-        if self._let_go:
-            dropped = [self._let_go.popleft() for _ in range(len(self._let_go))]
-            events.append(HoldersGone(tuple(node for node in dropped if not node.holders)))
         if self._outbox.is_due():
             events.append(self._added(self._outbox.take()))
+        if self._let_go:  # after what was added, which may use what was dropped
+            dropped = [self._let_go.popleft() for _ in range(len(self._let_go))]
+            events.append(HoldersGone(tuple(node for node in dropped if not node.holders)))
         return events
 
     def _added(self, nodes: list[Node]) -> Event:
@@ -159,9 +165,6 @@ class Run:
         facts = self._driver.machine.facts
         return self._outbox.is_sent(facts) and all(known.ended for known in facts.values())
 
-    def _facts(self, node: Node) -> NodeFacts | None:
-        return self._driver.machine.facts.get(node)
-
     # Asking
 
     def length(self, node: Node, timeout: float | None = None) -> int:
@@ -180,20 +183,6 @@ class Run:
         if not known or facts is None or facts.length is None:
             raise NotFinished("the number of elements is not known yet", where=node.slug, fix="wait for it")
         return facts.length
-
-    def done_count(self, node: Node) -> int:
-        """How many elements of a node have ended."""
-        facts = self._facts(node)
-        return 0 if facts is None else facts.done
-
-    def progress(self) -> list[tuple[str, int, int | None]]:
-        """Of each node so far: its slug, how many elements have ended, and how many there are (None while unknown)."""
-        found = self._driver.machine.facts
-        known = [(node.slug, found.get(node), node.space) for node in list(self.graph.nodes)]
-        return [
-            (slug, facts.done, facts.length) if facts is not None else (slug, 0, space.length if space else 1)
-            for slug, facts, space in known
-        ]
 
     def completed_indices(self, node: Node, timeout: float | None = None) -> Iterator[int]:
         """Indices of the elements of a node in the order in which they ended.
@@ -220,11 +209,6 @@ class Run:
     def _more_arrived(self, node: Node, seen: int) -> bool:
         facts = self._facts(node)
         return facts is not None and (len(facts.arrivals) > seen or facts.ended)
-
-    def ended_since(self, position: int) -> list[tuple[Node, int, int]]:
-        """Nodes and their elements (start to stop) in the order in which they ended, from a position on."""
-        with self._driver.changed:
-            return [(facts.node, segment.start, segment.stop) for facts, segment in self._driver.machine.log[position:]]
 
     def wait_for_news(self, position: int, timeout: float | None = None) -> bool:
         """Wait until more has ended than that; gives False if the timeout (seconds) came first."""
@@ -264,8 +248,7 @@ class Run:
             return self._values.one(facts, 0, raise_on_failure=raise_on_failure)
         if isinstance(index, int):
             return self._values.one(facts, index, raise_on_failure=raise_on_failure)
-        values = self._values.all(facts, raise_on_failure=raise_on_failure)
-        return values if index is None else [values[i] for i in index]
+        return self._values.all(facts, index, raise_on_failure=raise_on_failure)
 
     def reference(self, node: Node, index: int | None = None) -> ResultReference | None:
         """Where the result of a node, or of one element of it, is kept; None if it is not. Waits for it.
@@ -308,12 +291,6 @@ class Run:
 
     # Failures
 
-    def look(self, node: Node) -> None:
-        """Somebody looked at this node, so that a failure of it is not silent."""
-        facts = self._facts(node)
-        if facts is not None:
-            facts.looked_at |= facts.ended
-
     def failures_unseen(self) -> list[Node]:
         """Nodes that failed and that nobody looked at, neither at them nor at what rests on them."""
         with self._driver.changed:
@@ -331,16 +308,35 @@ class Run:
 
     # Ending
 
-    def cancel(self) -> None:
-        """Cancel everything that has not ended; running batches end by themselves and are dropped."""
+    def cancel(self, place: Any = None, *, grace_seconds: float | None = None) -> None:
+        """Cancel everything that has not ended, or one node (``"load"``, a future, a handle) and what rests on it.
+
+        Running batches stop after the element they are in; time-limited, isolated and async elements stop at once. It
+        waits until they have, but not longer than the grace, or else the setting ``cancel_grace_seconds``.
+
+        Raises:
+            UsageError: there is no such node.
+        """
         if self._driver.failure is not None:
             return  # whoever waits is told already, and nothing goes on
-        error = pack_error(
-            Cancelled("the run was cancelled before this ended", where=f"run {self.id} of {self.name!r}")
-        )
+        what = "the run" if place is None else "it"
+        error = pack_error(Cancelled(f"{what} was cancelled before this ended", where=f"run {self.id} of {self.name!r}"))
         self.send()
-        self._driver.post(CancelAsked(error))
-        self._driver.wait(lambda: self._driver.machine.cancelled is not None, timeout=30)
+        if place is None:
+            self.nested.cancel()
+            self._driver.cancel(error, grace_seconds)
+        else:
+            node, _ = find_place(self.graph.nodes, place)
+            self._driver.post(NodesCancelled((node,), error))
+
+    def approve(self, place: Any) -> None:
+        """Let elements of a node run that wait for it, because their trigger is ``manual_only``.
+
+        Raises:
+            UsageError: there is no such node.
+        """
+        node, _ = find_place(self.graph.nodes, place)
+        self._driver.post(Approved((node,)))
 
     def conclude(self, state: State[Any]) -> State[Any]:
         """The flow has ended in this state; gives the state."""
@@ -349,8 +345,13 @@ class Run:
 
     def close(self) -> None:
         """Drop everything the run has on the cluster; states stay, values do not."""
+        self.nested.end(self)
         self._driver.close()
         self._records.end("Cancelled")  # of a run that was not concluded: Ctrl-C, or an error on the way
+
+    def hand_over_errors(self) -> object:
+        """The exceptions of an inline run with their frames; they are let go with what is given here."""
+        return self._driver.shell.hand_over_errors()
 
     def hold(self, node: Node) -> None:
         """Somebody may ask for the value of this node."""
@@ -364,37 +365,11 @@ class Run:
             if len(self._let_go) == 1:
                 self._driver.post(None)
 
-    # Telling
-
     @property
-    def nodes(self) -> list[Node]:
-        """All nodes of the run, in the order they were added."""
-        return self.graph.nodes
-
-    def summary(self) -> list[SummaryRow]:
-        """A row of numbers per node that was sent."""
-        with self._driver.changed:
-            return [summary_row(facts) for facts in self._driver.machine.facts.values()]
-
-
-def open_run(name: str, graph: Graph, cluster: Any = None, **options: Any) -> Run:
-    """A run to which nodes are added while it goes on (the ``@flow`` door); options as those of `Run`."""
-    return Run(name, graph, cluster, **options)
-
-
-def start_graph(run: Run, nodes: Sequence[Node], *, keep: Sequence[Node] = ()) -> Run:
-    """Start a run of nodes that are all known (the graph door); ``nodes`` come each after those it uses."""
-    run.keep(keep)
-    for node in nodes:
-        run.announce(node)
-    run.send()
-    return run
+    def limits(self) -> Desk:
+        """Where the run asks for places of limits."""
+        return self._driver.shell.limits
 
 
 def _new_id() -> str:
     return uuid.uuid4().hex[:12]
-
-
-def plan_flow(nodes: Sequence[Node], *, kept: Sequence[Node]) -> Plan:
-    """What would be sent for nodes that come each after those it uses."""
-    return plan_of(nodes, Compiler(is_large), kept=frozenset(kept))

@@ -47,8 +47,17 @@ class Settings(BaseModel):
     persist_results: bool = False
     """Whether results are kept when neither the task nor the flow says so."""
 
+    limits: str = ""
+    """Limits by name, separated by commas: places, or uses in a time, as in ``database=3, api=10/s``."""
+
+    cancel_grace_seconds: float = 2.0
+    """How long a cancelled run waits for the elements that are running to end; after that they are dropped."""
+
     async_concurrency: int = 256
     """How many elements of one batch of ``async def`` tasks are under way at once."""
+
+    full_tracebacks: bool = False
+    """Whether tracebacks of what tasks and flows raise show the frames of this package and of Dask, too."""
 
 
 @functools.cache

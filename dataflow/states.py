@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dataflow.errors import Cancelled as CancelledError
 from dataflow.errors import ExecutionError, FlowFailed, NotFinished
+from dataflow.errors import TimedOut as TimedOutError
+from dataflow.errors import UpstreamFailed as UpstreamFailedError
+from dataflow.tracebacks import folding
 
 __all__ = [
     "FINAL",
     "GOOD",
     "SUCCESSFUL",
     "UNSUCCESSFUL",
+    "AwaitingRetry",
     "Cached",
     "Cancelled",
+    "Cancelling",
     "Completed",
     "Crashed",
     "Failed",
+    "Looping",
+    "Paused",
     "Pending",
+    "Retrying",
+    "RolledBack",
     "Running",
+    "Scheduled",
+    "Skipped",
     "State",
     "StateType",
+    "Suspended",
+    "TimedOut",
     "UpstreamFailed",
 ]
 
@@ -80,6 +94,16 @@ UNSUCCESSFUL = frozenset(
 )
 """States of work that has ended without a value, other than by being skipped."""
 FINAL = GOOD | UNSUCCESSFUL | {StateType.ROLLED_BACK}
+"""States that work ends in."""
+FAILURES = frozenset({StateType.FAILED, StateType.TIMED_OUT, StateType.UPSTREAM_FAILED})
+AT_WORK = frozenset({StateType.RUNNING, StateType.RETRYING, StateType.LOOPING})
+ERRORS: dict[StateType, type[ExecutionError]] = {
+    StateType.CANCELLED: CancelledError,
+    StateType.FAILED: FlowFailed,
+    StateType.TIMED_OUT: TimedOutError,
+    StateType.UPSTREAM_FAILED: UpstreamFailedError,
+}
+"""What is raised for a failed state that has no exception of its own."""
 NAMES = {kind: "".join(word.title() for word in kind.name.split("_")) for kind in StateType}
 
 
@@ -99,7 +123,7 @@ class State(Generic[R_co]):
     name: str = ""
     message: str = ""
     data: Any = None
-    """The value of a completed state, or the exception of a failed one, where it is at hand."""
+    """The value of a completed (or skipped) state, or the exception of a failed one, where it is at hand."""
     attempt: int = 0
     """How many times the work was tried."""
     started: float | None = None
@@ -111,6 +135,12 @@ class State(Generic[R_co]):
     load: Callable[[], R_co] | None = field(default=None, repr=False)
     """Fetches the value (or raises the error) from where the run keeps it."""
 
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, _: Any) -> type[State]:
+            """``State[int]`` is the class itself: `typing` would write into the instances of anything else."""
+            return cls
+
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", NAMES[self.type])
@@ -118,8 +148,25 @@ class State(Generic[R_co]):
     def __str__(self) -> str:
         return f"{self.name}({self.message!r})" if self.message else f"{self.name}()"
 
+    @property
+    def cause(self) -> BaseException | None:
+        """The exception behind work that did not succeed; of work whose input failed, the exception of that input."""
+        if self.type not in UNSUCCESSFUL:
+            return None
+        error = self.result(raise_on_failure=False)
+        if not isinstance(error, BaseException):
+            return None
+        return (error.__cause__ or error) if self.is_upstream_failed() else error
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """When it came about: at the end of the attempt, or at its start if it has not ended; None if it had none."""
+        if self.started is None:
+            return None
+        return datetime.fromtimestamp(self.started + (self.seconds or 0.0), UTC)
+
     def result(self, raise_on_failure: bool = True) -> R_co:
-        """The value; raises the exception of failed work.
+        """The value; raises the exception of failed work. Skipped work gives what it was skipped with, mostly None.
 
         Args:
             raise_on_failure: if False, an exception is given back instead of raised.
@@ -127,8 +174,12 @@ class State(Generic[R_co]):
         Raises:
             NotFinished: the state is not final.
         """
+        if not raise_on_failure and self.type in UNSUCCESSFUL and isinstance(self.data, BaseException):
+            return self.data  # type: ignore[return-value]  # also SystemExit and its like, which no handler below takes
+        __tracebackhide__ = True
         try:
-            return self._value()
+            with folding():
+                return self._value()
         except Exception as error:
             if raise_on_failure:
                 raise
@@ -139,30 +190,38 @@ class State(Generic[R_co]):
             return self.load()
         if not self.is_final():
             raise NotFinished(f"there is no result, because the state is {self.name}", fix="wait for it first")
-        if self.is_completed():
+        if self.type in GOOD:
             return self.data  # type: ignore[no-any-return]
         raise self._error()
 
     def _error(self) -> BaseException:
         if isinstance(self.data, BaseException):
             return self.data
-        kinds: dict[StateType, type[ExecutionError]] = {
-            StateType.CANCELLED: CancelledError,
-            StateType.FAILED: FlowFailed,
-        }
-        return kinds.get(self.type, ExecutionError)(self.message or f"the state is {self.name}")
+        return ERRORS.get(self.type, ExecutionError)(self.message or f"the state is {self.name}")
 
     def is_pending(self) -> bool:
         """Whether it has not started."""
         return self.type is StateType.PENDING
 
     def is_scheduled(self) -> bool:
-        """Whether it is planned for a later time (no state of this version is)."""
-        return False
+        """Whether it is planned for a later time: a start, or the next try of it."""
+        return self.type in (StateType.SCHEDULED, StateType.AWAITING_RETRY)
 
     def is_running(self) -> bool:
-        """Whether part of it has started and it has not ended."""
-        return self.type is StateType.RUNNING
+        """Whether part of it has started and it has not ended; also in a later try, or round of its loop."""
+        return self.type in AT_WORK
+
+    def is_retrying(self) -> bool:
+        """Whether it is being tried again, or waits for that."""
+        return self.type in (StateType.RETRYING, StateType.AWAITING_RETRY)
+
+    def is_looped(self) -> bool:
+        """Whether it is in a later round of its loop."""
+        return self.type is StateType.LOOPING
+
+    def is_paused(self) -> bool:
+        """Whether it waits for somebody: for an approval, or to be taken up again."""
+        return self.type in (StateType.PAUSED, StateType.SUSPENDED)
 
     def is_completed(self) -> bool:
         """Whether it ended with a value, computed now or found in the store."""
@@ -172,13 +231,21 @@ class State(Generic[R_co]):
         """Whether it was not run, because its value was found in the store."""
         return self.type is StateType.CACHED
 
+    def is_skipped(self) -> bool:
+        """Whether it was left out on purpose."""
+        return self.type is StateType.SKIPPED
+
     def is_successful(self) -> bool:
-        """The classic name of `is_completed`."""
-        return self.is_completed()
+        """Whether it ended well: completed, cached or skipped."""
+        return self.type in GOOD
 
     def is_failed(self) -> bool:
-        """Whether it ended with an exception, or was not run because an input did."""
-        return self.type in (StateType.FAILED, StateType.UPSTREAM_FAILED)
+        """Whether it ended with an exception, took too long, or was not run because an input failed."""
+        return self.type in FAILURES
+
+    def is_timed_out(self) -> bool:
+        """Whether it took longer than its limit."""
+        return self.type is StateType.TIMED_OUT
 
     def is_upstream_failed(self) -> bool:
         """Whether it was not run because an input failed."""
@@ -187,6 +254,10 @@ class State(Generic[R_co]):
     def is_crashed(self) -> bool:
         """Whether it ended without an answer."""
         return self.type is StateType.CRASHED
+
+    def is_cancelling(self) -> bool:
+        """Whether somebody cancelled it and it has not ended yet."""
+        return self.type is StateType.CANCELLING
 
     def is_cancelled(self) -> bool:
         """Whether somebody cancelled it."""
@@ -206,15 +277,25 @@ def _constructor(kind: StateType) -> Callable[..., State[Any]]:
         return State(type=kind, message=message, data=data, name=name)
 
     make.__name__ = make.__qualname__ = NAMES[kind]
-    make.__doc__ = f"A state of type {kind.name}, to be returned from a flow or compared with."
+    make.__doc__ = f"A state of type {kind.name}, to be returned from a task or flow, or compared with."
     return make
 
 
+Scheduled = _constructor(StateType.SCHEDULED)
 Pending = _constructor(StateType.PENDING)
 Running = _constructor(StateType.RUNNING)
 Completed = _constructor(StateType.COMPLETED)
+Cached = _constructor(StateType.CACHED)
 Failed = _constructor(StateType.FAILED)
 Crashed = _constructor(StateType.CRASHED)
+TimedOut = _constructor(StateType.TIMED_OUT)
+AwaitingRetry = _constructor(StateType.AWAITING_RETRY)
+Retrying = _constructor(StateType.RETRYING)
 UpstreamFailed = _constructor(StateType.UPSTREAM_FAILED)
+Skipped = _constructor(StateType.SKIPPED)
+Paused = _constructor(StateType.PAUSED)
+Suspended = _constructor(StateType.SUSPENDED)
+Cancelling = _constructor(StateType.CANCELLING)
 Cancelled = _constructor(StateType.CANCELLED)
-Cached = _constructor(StateType.CACHED)
+Looping = _constructor(StateType.LOOPING)
+RolledBack = _constructor(StateType.ROLLED_BACK)

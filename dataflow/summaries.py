@@ -11,10 +11,13 @@ __all__ = ["SummaryRow", "node_message", "summary_row"]
 
 WORDS = {
     StateType.FAILED: "failed",
+    StateType.TIMED_OUT: "took too long",
     StateType.CRASHED: "crashed",
     StateType.CANCELLED: "were cancelled",
     StateType.UPSTREAM_FAILED: "were not run because an input failed",
+    StateType.SKIPPED: "were skipped",
 }
+"""What the message of a mapped node with failures says of the elements in a state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,7 @@ class SummaryRow:
     failed: int
     cached: int
     """Elements that were not run, because their result was in the store."""
+    skipped: int
     batches: int
     seconds: float
     """From the start of its first batch to the end of its last."""
@@ -48,6 +52,7 @@ def summary_row(facts: NodeFacts) -> SummaryRow:
         elements=facts.length or facts.done,
         failed=facts.unsuccessful,
         cached=facts.counts.get(StateType.CACHED, 0),
+        skipped=facts.counts.get(StateType.SKIPPED, 0),
         batches=len(reports),
         seconds=max(ends) - min(starts) if starts else 0.0,
         task_seconds=task_seconds,

@@ -6,12 +6,14 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Generic, Literal, ParamSpec, SupportsIndex, TypeVar, Unpack, cast, overload
 
-from dataflow.bodies import current_body
-from dataflow.calls import RESERVED, Call, read_call
-from dataflow.context import current_flow, inside_task
+from dataflow.bodies import submitting_body, surrounding_body
+from dataflow.calls import RESERVED, Call, Operation, read_call
+from dataflow.context import current_flow
 from dataflow.errors import HandleError, TaskDefinitionError, UsageError
+from dataflow.filters import filtering
 from dataflow.flow_block import Flow
 from dataflow.functions import (
     imported,
@@ -26,11 +28,14 @@ from dataflow.functions import (
 from dataflow.futures import Future, MappedFuture
 from dataflow.graph.nodes import TaskSpec
 from dataflow.handles import link
-from dataflow.options import TaskKeywords, TaskOptions, accept, chosen_options, not_built
+from dataflow.local_calls import run_here
+from dataflow.options import TaskKeywords, TaskOptions, accept, chosen_options
 from dataflow.persistence import persistence_of
-from dataflow.states import Completed, Failed, State
+from dataflow.retries import exponential_backoff
+from dataflow.states import State
+from dataflow.task_rules import rules_of
 
-__all__ = ["Task", "task"]
+__all__ = ["Task", "exponential_backoff", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,6 +84,7 @@ class Task(Generic[P, R_co]):
             is_async=inspect.iscoroutinefunction(plain_function(function)),
             batch_size=accepted.batch_size,
             persistence=persistence_of(accepted, function, signature, where=f"task {name!r}"),
+            rules=rules_of(accepted, name),
         )
         self.__dict__.update(_fn=function, _name=name, _options=accepted, _signature=signature, _spec=spec)
         self.__dict__["_binds"] = inspect.isfunction(fn)
@@ -179,9 +185,11 @@ class Task(Generic[P, R_co]):
             is_async=self.spec.is_async,
             batch_size=accepted.batch_size,
             persistence=persistence_of(accepted, function, self.signature, where=where),
+            rules=rules_of(accepted, name),
         )
         copy.__dict__.update(_fn=function, _spec=spec)
         copy.__dict__.pop("nout", None)
+        copy.__dict__.pop("_filter", None)
         return copy
 
     @property
@@ -225,13 +233,11 @@ class Task(Generic[P, R_co]):
             HandleError: a handle or future of another flow.
         """
         call = read_call(self, args, kwargs)
-        if inside_task.get():
-            return _run_here(call)
         flow = call.flow or current_flow.get()
         if flow is not None:
             return flow.call(call)
-        body = current_body.get()
-        return _run_here(call) if body is None else body.value(call)
+        body = surrounding_body()
+        return run_here(call) if body is None else body.value(call)
 
     @overload
     def submit(
@@ -278,13 +284,50 @@ class Task(Generic[P, R_co]):
         """
         return self._start(read_call(self, args, kwargs, mapped=True), "map")
 
+    @overload
+    def filter(self, *args: Any, return_state: Literal[False] = False, **kwargs: Any) -> MappedFuture[Any]: ...
+
+    @overload
+    def filter(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[Any]]: ...
+
+    def filter(self, *args: Any, **kwargs: Any) -> Any:
+        """As `map`, but gives the elements of the first argument that the task is true of; the others are skipped.
+
+        Elements keep their indices: a map over what is left skips the others too, and lists leave them out.
+
+        Args:
+            args: as for `map`; the first is what is filtered.
+            kwargs: as for `map`.
+
+        Raises:
+            MapError: an argument cannot be iterated, or nothing is.
+            MapLengthError: the lengths differ.
+            UsageError: outside a flow.
+
+        Example:
+            >>> from dataflow import flow, task
+            >>> @task
+            ... def larger(x, least):
+            ...     return x >= least
+            >>> @flow(cluster="inline")
+            ... def large():
+            ...     return larger.filter([5, 20, 7, 30], 10)
+            >>> large()
+            [20, 30]
+        """
+        call = read_call(self, args, kwargs, mapped=True)
+        return self._start(replace(call, task=cast("Task[..., Any]", call.task)._filter), "filter")
+
+    @functools.cached_property
+    def _filter(self) -> Operation:
+        """What `filter` calls."""
+        return Operation(spec=filtering(self.spec), signature=self.signature, tags=self.tags)
+
     def _start(self, call: Call, verb: str) -> Any:
-        if inside_task.get():
-            not_built(f".{verb} inside a task", where=self.name, works=f"call {self.name}(...) there, or use a flow")
         flow = call.flow or current_flow.get()
         if flow is not None:
             return flow.call(call)
-        body = current_body.get()
+        body = submitting_body()
         if body is None:
             fix = f"put it in a function below @flow, or in `with Flow(...)`; {self.name}(...) calls the function"
             raise UsageError(f".{verb} outside a flow", where=self.name, fix=fix)
@@ -318,30 +361,12 @@ class Task(Generic[P, R_co]):
 
 
 _FIXED = frozenset({"fn", "name", "options", "signature", "spec"})
-_OURS = frozenset({*(f"_{name}" for name in _FIXED), "_binds", "nout"})
+_OURS = frozenset({*(f"_{name}" for name in _FIXED), "_binds", "_filter", "nout"})
 """Attributes that are not of the user."""
 
 
 def _as_keywords(made: Task[..., Any]) -> TaskKeywords:
     return cast("TaskKeywords", {**chosen_options(made.options), "name": made.name})
-
-
-def _run_here(call: Call) -> Any:
-    if not call.return_state:
-        return call.run_here()
-    if call.task.spec.is_async:
-        return _state_of(call.run_here())
-    try:
-        return Completed(data=call.run_here())
-    except Exception as error:  # noqa: BLE001 - boundary: the user asked for what becomes of the call as a state
-        return Failed(message=f"{type(error).__name__}: {error}", data=error)
-
-
-async def _state_of(awaitable: Coroutine[Any, Any, R]) -> State[R]:
-    try:
-        return Completed(data=await awaitable)
-    except Exception as error:  # noqa: BLE001 - boundary: as above
-        return Failed(message=f"{type(error).__name__}: {error}", data=error)
 
 
 @overload

@@ -15,6 +15,7 @@ from dataflow.compiler.recipes import Known
 from dataflow.errors import WorkLost
 from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Items, Node, TaskSpec, Template, Whole
 from dataflow.graph.stages import Stage
+from dataflow.rules import PLAIN, Rules
 
 if TYPE_CHECKING:
     from dataflow.compiler.lineage import ElementKeys, Lineage
@@ -38,6 +39,7 @@ class Step:
     """Names of the arguments that its keys may be made of, with their slots; of steps with a memory only."""
     element_keys: ElementKeys | None = None
     """How the keys of a mapped node are made under LINEAGE."""
+    rules: Rules = PLAIN
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -64,6 +66,16 @@ class Program:
     def is_kept(self) -> bool:
         """Whether some step keeps its results."""
         return any(step.memory is not None for step in self.steps)
+
+    @property
+    def judges(self) -> bool:
+        """Whether the states of inputs decide about some step by more than 'none has failed'."""
+        return any(step.rules.judges for step in self.steps)
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether elements may leave a batch unfinished; then the batch has an output more, of how far they came."""
+        return any(step.rules.may_be_held for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -317,4 +329,5 @@ def _step(frame: _Frame, node: Node, call: list[tuple[str | None, tuple[str, int
         positional=tuple(slot for name, slot, _ in slots if name is None),
         keywords=tuple((name, slot) for name, slot, _ in slots if name),
         guards=tuple(dict.fromkeys(slot for _, slot, kind in slots if kind != "constant")),
+        rules=node.task.rules,
     )

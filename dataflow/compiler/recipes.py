@@ -9,7 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["Batch", "Broken", "Direct", "Each", "Fill", "Gather", "Known", "Literal", "Part", "Parts", "Pick", "Values"]
+__all__ = [
+    "Batch",
+    "Broken",
+    "Counted",
+    "Direct",
+    "Each",
+    "Fill",
+    "Gather",
+    "HeldSpan",
+    "Known",
+    "Literal",
+    "Part",
+    "Parts",
+    "Pick",
+    "Values",
+]
 
 
 class Literal(NamedTuple):
@@ -57,14 +72,27 @@ class Gather(NamedTuple):
     allow_failure: bool = False
 
 
+class Counted(NamedTuple):
+    """What the recipe gives, with the states of the elements it is made of, for a trigger to judge."""
+
+    recipe: Any
+    successful: int
+    failed: int
+    skipped: int
+    error: bytes
+    """Of the first that failed."""
+
+
 class Fill(NamedTuple):
     """A container in which each slot is filled from the recipe of the same position."""
 
     skeleton: Any
     recipes: tuple[Any, ...]
+    is_judged: bool = False
+    """Whether a trigger judges what is filled in."""
 
 
-Recipe = Literal | Direct | Broken | Pick | Gather | Fill
+Recipe = Literal | Direct | Broken | Pick | Gather | Counted | Fill
 
 
 class Known(NamedTuple):
@@ -96,6 +124,15 @@ class Each(NamedTuple):
 ColumnRecipe = Values | Parts | Each
 
 
+class HeldSpan(NamedTuple):
+    """Elements that left an earlier batch unfinished; that batch kept how far they came under these offsets."""
+
+    start: int
+    count: int
+    dependency: int
+    offset: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What a worker is told about one batch, besides its program and its dependencies."""
@@ -114,6 +151,16 @@ class Batch:
     """Keys that are known already, for each plain node and step; empty if there are none."""
     mapped: bool = False
     """Whether its elements are those of a mapped stage."""
+    is_scattered: bool = False
+    """Whether its elements are not one run of consecutive ones."""
+    held: tuple[HeldSpan, ...] = ()
+    """Elements that are gone on with."""
+    most_at_once: int | None = None
+    """How many of its elements may run at once, where that is limited."""
+    limits: tuple[str, ...] = ()
+    """Names of the limits that it holds places of."""
+    cancelled: tuple[int, ...] = ()
+    """Steps that are not run any more, because somebody cancelled their nodes."""
     slugs: tuple[tuple[str, ...], ...] = ()
     """Slugs of the nodes of the steps, for programs that keep results: one row for all elements of a mapped stage, one
     per element where each is a stage of its own."""

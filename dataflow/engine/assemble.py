@@ -13,10 +13,12 @@ from dataflow.compiler.program import ByKey, Guard, Program
 from dataflow.compiler.recipes import (
     Batch,
     Broken,
+    Counted,
     Direct,
     Each,
     Fill,
     Gather,
+    HeldSpan,
     Known,
     Literal,
     Part,
@@ -88,10 +90,12 @@ class Assembler:
                 self._plain_column(record, position, keys) for position in range(record.lane.program.columns)
             )
         else:
-            (span,) = record.spans
-            compiled = span.stage.compiled
+            compiled = record.spans[0].stage.compiled
             broadcasts = tuple(self._value(slot, keys) for slot in compiled.broadcasts)
-            columns = tuple(self._column(span.stage, slot, span.start, span.stop, keys) for slot in compiled.columns)
+            columns = tuple(
+                _joined([self._column(span.stage, slot, span.start, span.stop, keys) for span in record.spans])
+                for slot in compiled.columns
+            )
         batch = Batch(
             number=record.number,
             count=record.count or _width(record),
@@ -100,7 +104,12 @@ class Assembler:
             budget_seconds=record.budget_seconds,
             seconds_per_element=record.lane.pace.seconds_per_element,
             first=record.spans[0].start if record.spans else 0,
+            most_at_once=record.permit.count if record.permit is not None else None,
+            limits=record.limits,
             mapped=bool(record.spans) and not record.spans[0].stage.plain,
+            is_scattered=len(record.spans) > 1,
+            held=tuple(_held(record, keys)),
+            cancelled=tuple(sorted(record.spans[0].stage.cancelled)) if record.spans else (),
             lineage=_lineage(record) if record.lane.program.is_kept else (),
             slugs=_slugs(record) if record.lane.program.is_kept else (),
         )
@@ -120,9 +129,10 @@ class Assembler:
             case Whole(used):
                 return self._whole(used, keys)
             case Guard(used):
-                return self._broken(used) or Literal(None)
+                return self._guard(used)
             case Template(skeleton, inputs):
-                return Fill(skeleton, tuple(self._inner(inner, keys) for inner in inputs))
+                is_judged = any(isinstance(inner, Input) and inner.judged for inner in inputs)
+                return Fill(skeleton, tuple(self._inner(inner, keys) for inner in inputs), is_judged)
             case Collection(value):
                 return Direct(keys.position(self._key_of(value, True)))
             case ByKey(value):
@@ -136,6 +146,22 @@ class Assembler:
         failure = self._wiring.facts[used.node].failure_of(used)
         return None if failure is None else Broken(failure[0], failure[1] or b"")
 
+    def _guard(self, used: Input) -> Any:
+        """Recipe of a dependency without data."""
+        if not used.judged:
+            return self._broken(used) or Literal(None)
+        facts = self._wiring.facts[used.node]
+        if facts.node.space is None or isinstance(used.index, int):
+            failure = facts.ended_badly(used)
+            return Literal(None) if failure is None else Broken(failure[0], failure[1] or b"")
+        return self._counted(facts, used, Literal(None))
+
+    @staticmethod
+    def _counted(facts: NodeFacts, used: Input, recipe: Any) -> Counted:
+        """A recipe with the states of the elements that are used."""
+        failure = facts.ended_badly(used)
+        return Counted(recipe, *facts.counts_of(used), (failure[1] if failure else None) or b"")
+
     def _whole(self, used: Input, keys: _Keys) -> Any:
         broken = self._broken(used)
         if broken is not None:
@@ -145,7 +171,8 @@ class Assembler:
             index = used.index if isinstance(used.index, int) and facts.node.space is not None else 0
             depth = used.depth + 1 if used.depth else 0
             return Pick(self._part(facts.element(index), keys, depth=depth), used.allow_failure)
-        return Gather(tuple(self._gathered(facts, used, keys)), used.allow_failure)
+        gathered = Gather(tuple(self._gathered(facts, used, keys)), used.allow_failure or used.judged)
+        return self._counted(facts, used, gathered) if used.judged else gathered
 
     def _gathered(self, facts: NodeFacts, used: Input, keys: _Keys) -> Iterator[Part | Broken]:
         wanted = used.index if isinstance(used.index, range) else range(facts.length or 0)
@@ -190,6 +217,28 @@ class Assembler:
             return Broken(segment.state, segment.error or b"", high - low)
         first = segment.offset + low - segment.start
         return Part(keys.position(segment.key), first, first + high - low, depth)
+
+
+def _joined(columns: list[Any]) -> Any:
+    """The columns of several runs of elements as one."""
+    first = columns[0]
+    if len(columns) == 1:
+        return first
+    if isinstance(first, Values):
+        return Values([value for column in columns for value in column.values])
+    if isinstance(first, Parts):
+        return Parts(tuple(part for column in columns for part in column.parts), first.allow_failure)
+    return Each(tuple(recipe for column in columns for recipe in column.recipes))
+
+
+def _held(record: BatchRecord, keys: _Keys) -> Iterator[HeldSpan]:
+    """Where it stands how far those elements of a batch came that are gone on with."""
+    start = 0
+    for span in record.spans:
+        count = span.stop - span.start
+        if span.held is not None:
+            yield HeldSpan(start, count, keys.position(span.held.key), span.held.offset)
+        start += count
 
 
 def _width(record: BatchRecord) -> int:

@@ -7,9 +7,10 @@ will not begin, so that they can run elsewhere at once, instead of waiting for i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Collection
 
-__all__ = ["Control", "recall"]
+__all__ = ["Control", "cancel", "recall"]
 
 CHECK_SECONDS = 0.02
 STUCK_SECONDS = 2.5 * CHECK_SECONDS
@@ -19,6 +20,9 @@ Progress = Callable[[], tuple[int, float] | None]
 
 running: dict[tuple[str, int], Control] = {}
 """Batches that run in this process, by run and number."""
+MOST_REMEMBERED_RUNS = 1024
+cancelled_runs: OrderedDict[str, None] = OrderedDict()
+"""Runs that were cancelled, the latest ones: their batches that begin after all run nothing."""
 
 
 class Control:
@@ -31,13 +35,15 @@ class Control:
         deadline: on that clock, after which no further element is begun.
     """
 
-    __slots__ = ("_clock", "_deadline", "_progress", "recalled")
+    __slots__ = ("_clock", "_deadline", "_progress", "on_cancel", "recalled")
 
     def __init__(self, progress: Progress, clock: Callable[[], float], deadline: float) -> None:
         self._progress = progress
         self._clock = clock
         self._deadline = deadline
         self.recalled = False
+        self.on_cancel: list[Callable[[], object]] = []
+        """End the attempts under way, where that is possible."""
 
     def __call__(self, now: float) -> float:
         """Asked by the walk between two elements: when to ask again, or `STOP`."""
@@ -56,8 +62,35 @@ class Control:
             return None
         return heard[0]
 
+    def cancel(self) -> None:
+        """Stop the walk after the element it is in, and that element at once where that is possible."""
+        self.recalled = True
+        for end in self.on_cancel:
+            end()
+
 
 def recall(run_id: str, number: int) -> int | None:
     """Ask a batch of this process, if it runs here, to give its rest back; see `Control.recall`."""
     control = running.get((run_id, number))
     return None if control is None else control.recall()
+
+
+def cancel(run_id: str, numbers: Collection[int] | None = None) -> list[int]:
+    """Stop batches of a run that run in this process.
+
+    Args:
+        run_id: the run.
+        numbers: of the batches; None: the whole run is cancelled, also what of it has not begun.
+
+    Returns:
+        The numbers of those that run here.
+    """
+    if numbers is None:
+        cancelled_runs[run_id] = None
+        while len(cancelled_runs) > MOST_REMEMBERED_RUNS:
+            cancelled_runs.popitem(last=False)
+    found = [(number, control) for (run, number), control in list(running.items()) if run == run_id]
+    stopped = [(number, control) for number, control in found if numbers is None or number in numbers]
+    for _, control in stopped:
+        control.cancel()
+    return [number for number, _ in stopped]

@@ -11,24 +11,35 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from dataflow.collection import rarely
 from dataflow.engine.assemble import Assembled, Assembler
+from dataflow.engine.control import cancel
 from dataflow.engine.events import (
+    AskPlaces,
     BatchReported,
+    CancelAsked,
     CancelKeys,
+    CancelOverdue,
     Event,
+    FreePlaces,
     Instruction,
     ItemsPulled,
     Pull,
     Recall,
     Release,
+    Stop,
     Submit,
     TimerFired,
 )
 from dataflow.engine.failures import pack_error
+from dataflow.engine.limits.keeper import PlaceKeeper
 from dataflow.engine.machine import Machine
 from dataflow.engine.shell import Cluster, Shell
+from dataflow.engine.slots import slot_release
+from dataflow.errors import Cancelled
 from dataflow.settings import settings
 
 __all__ = ["Driver"]
@@ -63,9 +74,11 @@ class Driver:
         self.failure: BaseException | None = None
         """What ended the driver itself; every wait raises it."""
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._run_id = run_id
         self._prepare = prepare
         self._due = due
-        self._closing = False
+        self.is_closing = False
+        """Whether nothing more will happen."""
         self._pumping = threading.RLock()
         """Held by the thread that drives an inline run; others that wait for it take turns."""
         self.shell: Shell = cluster.open_shell(run_id, self.post)
@@ -75,6 +88,7 @@ class Driver:
             batch_seconds=settings().batch_seconds,
             async_concurrency=settings().async_concurrency,
         )
+        self._places = PlaceKeeper(self.shell.limits, self.post)
         self._assembler = Assembler(self.machine.wiring, self.shell.key_of)
         self._thread: threading.Thread | None = None
         if self.shell.threaded:
@@ -94,20 +108,40 @@ class Driver:
         if self._thread is None:
             return self._pump_until(ended)
         self.post(None)
-        with self.changed:
+        with self._released(ended, timeout), self.changed:
             self.changed.wait_for(lambda: ended() or self.failure is not None, timeout)
             if self.failure is not None and not ended():
                 raise self.failure
             return ended()
 
+    def _released(self, ended: Callable[[], bool], timeout: float | None) -> AbstractContextManager[Any]:
+        """Inside a task that really has to wait, its thread is free for others meanwhile."""
+        with self.changed:
+            return nullcontext() if timeout == 0 or ended() else slot_release.get()()
+
+    def cancel(self, error: bytes, grace_seconds: float | None = None) -> None:
+        """Cancel everything that has not ended; waits until what runs has stopped, but not longer than the grace."""
+        cancel(self._run_id, None)  # what runs in this process, perhaps in the thread that should take in events
+        self.post(CancelAsked(error))
+        grace = settings().cancel_grace_seconds if grace_seconds is None else grace_seconds
+        if not self.wait(self._is_stopped, timeout=grace) and not self.is_closing:
+            self.post(CancelOverdue(pack_error(_still_running(grace))))
+            self.wait(self._is_stopped, timeout=grace)
+
+    def _is_stopped(self) -> bool:
+        return (self.machine.cancelled is not None and not self.machine.dispatcher.in_flight) or self.is_closing
+
     def close(self) -> None:
         """Stop driving and drop everything the run has on the cluster."""
-        if self._closing:
-            return
-        self._closing = True
+        with self.changed:
+            if self.is_closing:
+                return
+            self.is_closing = True
+            self.changed.notify_all()
         self.post(None)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
+        self._places.close()
         self.shell.close()
 
     def _pump_until(self, ended: Callable[[], bool]) -> bool:
@@ -115,19 +149,25 @@ class Driver:
             while not ended():
                 if self._round(block_seconds=0.0):
                     continue
-                if not self.machine.dispatcher.postponed:
+                due_seconds = self.machine.dispatcher.due_in(time.monotonic())
+                if due_seconds is None and self._places.is_waiting:
+                    self._round(block_seconds=TEND_SECONDS)
+                    continue
+                if due_seconds is None:
                     return ended()
-                time.sleep(TIMER_SECONDS)
+                time.sleep(due_seconds)
                 self.post(TimerFired(time.monotonic()))
         return True
 
     def _drive(self) -> None:
         tended = told = time.monotonic()
         try:
-            while not self._closing:
+            while not self.is_closing:
                 is_idle = not self._round(block_seconds=self._patience())
                 now = time.monotonic()
-                if self.machine.dispatcher.wants_timer and (is_idle or now - told > TEND_SECONDS):
+                dispatcher = self.machine.dispatcher
+                is_due = dispatcher.due_in(now) == 0.0
+                if is_due or (dispatcher.wants_timer and (is_idle or now - told > TEND_SECONDS)):
                     self.post(TimerFired(now))
                     told = now
                 if now - tended > TEND_SECONDS:
@@ -140,9 +180,10 @@ class Driver:
                 self.changed.notify_all()
 
     def _patience(self) -> float:
-        due = self._due()
+        now, due = time.monotonic(), self._due()
         longest = TIMER_SECONDS if self.machine.dispatcher.wants_timer else TEND_SECONDS
-        return longest if due is None else min(longest, max(0.0, due - time.monotonic()))
+        wishes = (due if due is None else max(0.0, due - now), self.machine.dispatcher.due_in(now))
+        return min([longest, *(wish for wish in wishes if wish is not None)])
 
     def _round(self, *, block_seconds: float) -> bool:
         """Take in all events there are and perform what follows; gives False if there was nothing to do."""
@@ -180,8 +221,14 @@ class Driver:
                 self._pull(instruction)
             elif isinstance(instruction, CancelKeys):
                 self.shell.cancel(instruction.batches)
+            elif isinstance(instruction, Stop):
+                self.shell.stop(instruction.batches, whole_run=self.machine.cancelled is not None)
             elif isinstance(instruction, Recall):
                 self.shell.recall(instruction.batches)
+            elif isinstance(instruction, AskPlaces):
+                self._places.ask(instruction)
+            elif isinstance(instruction, FreePlaces):
+                self._places.free(instruction)
         if assembled:
             self.shell.submit(assembled)
         if released:
@@ -191,3 +238,10 @@ class Driver:
         pulled = self._assembler.generator_of(pull.stage).pull(pull.count)
         error = None if pulled.error is None else pack_error(pulled.error)
         self.post(ItemsPulled(pull.stage, pulled.items, pulled.exhausted, error))
+
+
+def _still_running(grace_seconds: float) -> Cancelled:
+    return Cancelled(
+        f"it was still running {grace_seconds:g} s after the run was cancelled, and is dropped when it ends",
+        fix='isolation="process" ends work at once; DATAFLOW_CANCEL_GRACE_SECONDS waits longer',
+    )

@@ -9,24 +9,33 @@ from dataflow.compiler.program import Compiled
 from dataflow.engine.report import Report
 from dataflow.graph.nodes import Node
 from dataflow.graph.stages import Stage
+from dataflow.known_limits import Place
 
 if TYPE_CHECKING:
     from dataflow.engine.records import BatchRecord, StageRecord
 
 __all__ = [
+    "Approved",
+    "AskPlaces",
+    "BatchAway",
     "BatchLost",
     "BatchReported",
     "CancelAsked",
     "CancelKeys",
+    "CancelOverdue",
     "Event",
+    "FreePlaces",
     "HoldersGone",
     "Instruction",
     "ItemsPulled",
+    "NodesCancelled",
+    "PlacesGranted",
     "Pull",
     "Recall",
     "Release",
     "RestReturned",
     "StagesAdded",
+    "Stop",
     "Submit",
     "ThreadsChanged",
     "TimerFired",
@@ -75,6 +84,13 @@ class RestReturned:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchAway:
+    """A batch under way waits for something, and has given its thread to others meanwhile."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """It is ``now`` (seconds on some clock); sent now and then while `Machine.wants_timer`."""
 
@@ -106,6 +122,36 @@ class HoldersGone:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacesGranted:
+    """Places of limits are held now for a batch; 0: there is no such limit any more."""
+
+    number: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodesCancelled:
+    """These nodes are to be cancelled; what uses them is not run."""
+
+    nodes: tuple[Node, ...]
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOverdue:
+    """Batches that were asked to stop have not told in time how far they came."""
+
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """Elements of these nodes that wait for an approval may run."""
+
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """Everything that has not ended is to be cancelled."""
 
@@ -117,10 +163,12 @@ Event = (
     | BatchReported
     | BatchLost
     | RestReturned
+    | BatchAway
     | TimerFired
     | ItemsPulled
     | ThreadsChanged
     | HoldersGone
+    | PlacesGranted
     | CancelAsked
 )
 
@@ -148,8 +196,15 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask batches to stop after the element they are in, and its attempt at once where that is possible."""
+
+    batches: tuple[BatchRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CancelKeys:
-    """Cancel batches that were sent."""
+    """Drop batches that were sent."""
 
     batches: tuple[BatchRecord, ...]
 
@@ -161,4 +216,19 @@ class Recall:
     batches: tuple[BatchRecord, ...]
 
 
-Instruction = Submit | Pull | Release | CancelKeys | Recall
+@dataclass(frozen=True, slots=True)
+class AskPlaces:
+    """Ask for places of limits, as many of each as are free and at most so many."""
+
+    number: int
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FreePlaces:
+    """Give places back, or do without those that were not granted yet."""
+
+    numbers: tuple[int, ...]
+
+
+Instruction = Submit | Pull | Release | CancelKeys | Stop | Recall | AskPlaces | FreePlaces

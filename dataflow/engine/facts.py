@@ -8,15 +8,27 @@ from typing import NamedTuple
 
 from dataflow.engine.failures import pack_error
 from dataflow.engine.intervals import IntervalSet
-from dataflow.engine.report import Report
+from dataflow.engine.report import Report, Try
 from dataflow.graph.nodes import Input, Node
-from dataflow.states import SUCCESSFUL, StateType
+from dataflow.states import UNSUCCESSFUL, StateType
+from dataflow.triggers import Counts
 from dataflow_results.digests import DIGEST_BYTES
 
 __all__ = ["NodeFacts", "Segment", "unsent"]
 
 COMPLETED = int(StateType.COMPLETED)
 CACHED = int(StateType.CACHED)
+SKIPPED = int(StateType.SKIPPED)
+WORST_FIRST = (
+    StateType.FAILED,
+    StateType.CRASHED,
+    StateType.TIMED_OUT,
+    StateType.UPSTREAM_FAILED,
+    StateType.CANCELLED,
+)
+"""What an element without a value makes of its node, the strongest first."""
+OF_ELEMENTS = frozenset({StateType.CRASHED, StateType.TIMED_OUT})
+"""States that make a mapped node Failed, because not all of it is in them."""
 
 
 class Segment(NamedTuple):
@@ -46,6 +58,18 @@ class Segment(NamedTuple):
             return self.error
         return self.report.steps[self.step].errors.get(self.offset + index - self.start)
 
+    def tries_of(self, index: int) -> tuple[Try, ...]:
+        """The attempts of an element before its last one."""
+        if self.report is None:
+            return ()
+        return self.report.steps[self.step].tries.get(self.offset + index - self.start, ())
+
+    def note_of(self, index: int) -> tuple[str, str] | None:
+        """Name and message of the state that the task itself gave for an element, if it did."""
+        if self.report is None:
+            return None
+        return self.report.steps[self.step].notes.get(self.offset + index - self.start)
+
     def key_of(self, index: int) -> bytes:
         """Key of an element's result in the store; empty if it has none, or if it follows from the index."""
         if self.report is None:
@@ -72,6 +96,10 @@ class Segment(NamedTuple):
         """Whether every one of these elements has a value."""
         return self.valued() == self.stop - self.start
 
+    def failed(self) -> int:
+        """How many of these elements ended without a value, other than by being skipped."""
+        return self.stop - self.start - self.valued() - self.count(SKIPPED)
+
 
 def unsent(start: int, stop: int, state: StateType, error: bytes | None = None) -> Segment:
     """Elements that ended without being sent."""
@@ -97,6 +125,7 @@ class NodeFacts:
         "looked_at",
         "node",
         "pending_consumers",
+        "provisional",
         "released",
         "unsuccessful",
     )  # fmt: skip
@@ -112,7 +141,9 @@ class NodeFacts:
         self.counts: dict[int, int] = {}
         """Number of elements by `StateType` number; ended elements only."""
         self.unsuccessful = 0
-        """Number of elements that ended without a value."""
+        """Number of elements that ended without a value, other than by being skipped."""
+        self.provisional: dict[int, Segment] = {}
+        """Elements that wait for another attempt or an approval now, by index."""
         self.arrivals: list[Segment] = []
         """Segments in the order in which they ended."""
         self._segments: list[Segment] = []
@@ -133,7 +164,7 @@ class NodeFacts:
         self.done += segment.stop - segment.start
         size = segment.stop - segment.start
         completed = segment.count(COMPLETED)
-        self.unsuccessful += 0 if completed == size else size - segment.valued()
+        self.unsuccessful += 0 if completed == size else segment.failed()
         for state, number in ((COMPLETED, completed),) if completed == size else _counts(segment):
             self.counts[state] = self.counts.get(state, 0) + number
 
@@ -185,40 +216,65 @@ class NodeFacts:
             found.add(segment.start, segment.stop)
         return found
 
-    def settle_open(self) -> list[tuple[int, int]]:
-        """The runs of elements that have not ended, after settling the length if it is unknown: nothing more comes."""
-        ended = self.ended_indices()
+    def settle_open(self, busy: IntervalSet | None = None) -> list[tuple[int, int]]:
+        """The runs of elements that have not ended and are not busy, after settling the length: nothing more comes."""
+        known = self.ended_indices()
+        for start, stop in busy or ():
+            known.add(start, stop)
         if self.length is None:
-            self.length = max((stop for _, stop in ended), default=0) or 1
-        return list(ended.missing(0, self.length))
+            self.length = max((stop for _, stop in known), default=0) or 1
+        return list(known.missing(0, self.length))
 
     def state_type(self) -> StateType:
         """The state of the node as a whole."""
         if not self.ended:
             return StateType.RUNNING if self.done else StateType.PENDING
-        for state in (StateType.FAILED, StateType.CRASHED, StateType.UPSTREAM_FAILED, StateType.CANCELLED):
+        for state in WORST_FIRST:
             if self.counts.get(state):
-                return StateType.FAILED if state is StateType.CRASHED and self.node.space is not None else state
-        return StateType.CACHED if self.done and self.counts.get(CACHED) == self.done else StateType.COMPLETED
+                return StateType.FAILED if state in OF_ELEMENTS and self.node.space is not None else state
+        for state in (StateType.CACHED, StateType.SKIPPED):
+            if self.done and self.counts.get(state) == self.done:
+                return state
+        return StateType.COMPLETED
 
     def first_failure(self, within: range | None = None) -> tuple[int, Segment] | None:
         """Index and segment of the first element (of those within a range) that ended without a value."""
-        if not self.unsuccessful:
-            return None
+        return self._first(UNSUCCESSFUL, within) if self.unsuccessful else None
+
+    def _first(self, states: frozenset[StateType], within: range | None) -> tuple[int, Segment] | None:
         for segment in self.segments:
             if segment.all_completed():
                 continue
             for index in range(segment.start, segment.stop):
-                if segment.state_of(index) not in SUCCESSFUL and (within is None or index in within):
+                if segment.state_of(index) in states and (within is None or index in within):
                     return index, segment
         return None
 
     def failure_of(self, used: Input) -> tuple[int, bytes | None] | None:
-        """State and packed error that make this use of the node a failed input; None if it is whole."""
-        if used.allow_failure:
-            return None
-        if isinstance(used.index, int) and self.node.space is not None:
-            element = self.element(used.index)
-            return None if element.all_completed() else (element.state_of(used.index), element.error_of(used.index))
-        found = self.first_failure(used.index if isinstance(used.index, range) else None)
+        """State and packed error that keep this use of the node from being an input; None if it is whole."""
+        return None if used.allow_failure or used.judged else self.ended_badly(used)
+
+    def ended_badly(self, used: Input) -> tuple[int, bytes | None] | None:
+        """State and packed error of what is used here, if it failed, or if all of it was skipped."""
+        if self.node.space is None or isinstance(used.index, int):
+            at = used.index if isinstance(used.index, int) and self.node.space is not None else 0
+            element = self.element(at)
+            return None if element.valued() else (element.state_of(at), element.error_of(at))
+        within = used.index if isinstance(used.index, range) else None
+        found = self.first_failure(within)
+        counts = self.counts_of(used)
+        if found is None and counts.skipped and counts.skipped == counts.total:
+            found = self._first(frozenset({StateType.SKIPPED}), within)
         return None if found is None else (found[1].state_of(found[0]), found[1].error_of(found[0]))
+
+    def counts_of(self, used: Input) -> Counts:
+        """How many of the elements that are used here ended how."""
+        if isinstance(used.index, range):
+            wanted = used.index
+            runs = [(wanted.start, wanted.stop)] if wanted.step == 1 else [(index, index + 1) for index in wanted]
+            parts = [segment.part(low, high) for run in runs for segment, low, high in self.overlapping(*run)]
+            skipped = sum(part.count(SKIPPED) for part in parts)
+            failed = sum(part.failed() for part in parts)
+            return Counts(sum(part.valued() for part in parts), failed, skipped)
+        skipped = self.counts.get(SKIPPED, 0)
+        return Counts(self.done - self.unsuccessful - skipped, self.unsuccessful, skipped)

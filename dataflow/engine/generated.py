@@ -12,6 +12,8 @@ from keyword import iskeyword
 from typing import Any
 
 from dataflow.compiler.program import Program, Step
+from dataflow.engine.trials import Returned
+from dataflow.states import State
 
 __all__ = ["MISSING", "fast_walk", "source_of"]
 
@@ -24,10 +26,10 @@ def fast_walk(program: Program) -> Callable[..., int]:
 
     It takes the values of all constants and broadcasts, the rows (bare values if there is one column), a clock, a
     control that says whether to go on, the list of stamps, ``recover(offset, error, frame, stamps)``, which ends an
-    element after an exception and gives the values of all steps, and the ``append`` of each output. It returns how
-    many elements it ran.
+    element after an exception and gives the values of all steps, the list of what an element submitted itself, and the
+    ``append`` of each output. It returns how many elements it ran.
     """
-    namespace: dict[str, Any] = {"MISSING": MISSING}
+    namespace: dict[str, Any] = {"MISSING": MISSING, "Returned": Returned, "State": State}
     namespace.update({f"f{position}": step.function for position, step in enumerate(program.steps)})
     exec(compile(source_of(program), f"<walk of {program.name}>", "exec"), namespace)  # noqa: S102 - our own text
     return namespace["walk"]  # type: ignore[no-any-return]
@@ -42,13 +44,15 @@ def source_of(program: Program) -> str:
     times = [f"t{position}" for position in steps]
     keeps = [f"keep{output}" for output in range(len(program.outputs))]
     row = ", ".join(f"v{slot}" for slot in range(shared, first_step)) or "_"
-    body = [
-        f"{values[position]} = f{position}({_arguments(step)}); {times[position]} = clock()"
-        for position, step in enumerate(program.steps)
-    ]
+    body = [line for position, step in enumerate(program.steps) for line in (
+        f"value = f{position}({_arguments(step)})",
+        "if type(value) is State or nested: raise Returned(value)",
+        f"{values[position]} = value; {times[position]} = clock()",
+    )]  # fmt: skip
     frame = ", ".join(f"v{slot}" for slot in range(first_step + len(values)))
+    given = [f"v{slot}" for slot in range(shared)]
     lines = [
-        f"def walk({_listed([f'v{slot}' for slot in range(shared)])}rows, clock, control, stamps, recover, *keep):",
+        f"def walk({_listed(given)}rows, clock, control, stamps, recover, nested, *keep):",
         f"    {_listed(keeps)}= keep" if keeps else "    pass",
         f"    {' = '.join(times)} = clock()",
         "    stamp = stamps.append",

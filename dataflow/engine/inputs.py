@@ -6,15 +6,19 @@ from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from dataflow.compiler.recipes import Broken, Direct, Each, Fill, Gather, Literal, Part, Parts, Pick, Values
+from dataflow.compiler.recipes import Broken, Counted, Direct, Each, Fill, Gather, Literal, Part, Parts, Pick, Values
 from dataflow.engine.columns import Column, open_levels
 from dataflow.engine.failures import Failure, exception_of
+from dataflow.engine.judged import Judged, counts_of, opened
 from dataflow.errors import WorkLost
 from dataflow.graph.containers import fill
+from dataflow.states import StateType
+from dataflow.triggers import Counts, all_finished
 
 __all__ = ["resolve", "resolve_column"]
 
 Dependencies = Sequence[Any]
+SKIPPED = int(StateType.SKIPPED)
 
 
 def resolve(recipe: Any, dependencies: Dependencies) -> Any:
@@ -44,7 +48,7 @@ def _pick(recipe: Pick, dependencies: Dependencies) -> Any:
     if isinstance(part, Part) and part.depth:
         return _gather(Gather((part,), recipe.allow_failure), dependencies)
     value = Failure(part.state, part.error) if isinstance(part, Broken) else _single(part, dependencies)
-    if recipe.allow_failure and isinstance(value, Failure):
+    if recipe.allow_failure and isinstance(value, Failure) and value.state != SKIPPED:
         return exception_of(value)
     return value
 
@@ -72,15 +76,39 @@ def _gather(recipe: Gather, dependencies: Dependencies) -> Any:
     values, may_fail = _join(recipe.parts, dependencies)
     if not may_fail:
         return values
+    kept = [value for value in values if not _is_skip(value)]
+    if values and not kept:
+        return values[0]
     if recipe.allow_failure:
-        return _with_exceptions(values)
-    return next((value for value in values if isinstance(value, Failure)), values)
+        return _with_exceptions(kept)
+    return next((value for value in kept if isinstance(value, Failure)), kept)
+
+
+def _is_skip(value: Any) -> bool:
+    return type(value) is Failure and value.state == SKIPPED
+
+
+def _counted(recipe: Counted, dependencies: Dependencies) -> Any:
+    value = resolve(recipe.recipe, dependencies)
+    counts = Counts(recipe.successful, recipe.failed, recipe.skipped)
+    return Judged([] if _is_skip(value) else value, counts, recipe.error)
 
 
 def _fill(recipe: Fill, dependencies: Dependencies) -> Any:
     values = [resolve(inner, dependencies) for inner in recipe.recipes]
-    broken = next((value for value in values if isinstance(value, Failure)), None)
-    return fill(recipe.skeleton, values) if broken is None else broken
+    if recipe.is_judged:
+        return _filled(recipe, values)
+    failures = [value for value in values if isinstance(value, Failure)]
+    skipped = next(filter(_is_skip, failures), None)
+    return skipped or (failures[0] if failures else fill(recipe.skeleton, values))
+
+
+def _filled(recipe: Fill, values: Sequence[Any]) -> Judged:
+    """A container whose inputs were judged, with exceptions in the places of those that failed."""
+    counts = [counts_of(value) for value in values]
+    errors = (value.error for value in values if type(value) in (Failure, Judged) and counts_of(value).failed)
+    full = fill(recipe.skeleton, [opened(value, all_finished) for value in values])
+    return Judged(full, Counts(*map(sum, zip(*counts, strict=True))), next(errors, b""))
 
 
 def _values(recipe: Values, dependencies: Dependencies) -> tuple[Sequence[Any], bool]:
@@ -90,13 +118,13 @@ def _values(recipe: Values, dependencies: Dependencies) -> tuple[Sequence[Any], 
 def _parts(recipe: Parts, dependencies: Dependencies) -> tuple[Sequence[Any], bool]:
     values, may_fail = _join(recipe.parts, dependencies)
     if may_fail and recipe.allow_failure:
-        return _with_exceptions(values), False
+        return _with_exceptions(values), any(map(_is_skip, values))
     return values, may_fail
 
 
 def _each(recipe: Each, dependencies: Dependencies) -> tuple[Sequence[Any], bool]:
     values = [resolve(inner, dependencies) for inner in recipe.recipes]
-    return values, any(type(value) is Failure for value in values)
+    return values, any(type(value) in (Failure, Judged) for value in values)
 
 
 def _join(parts: Sequence[Part | Broken], dependencies: Dependencies) -> tuple[list[Any], bool]:
@@ -118,7 +146,7 @@ def _piece(part: Part | Broken, dependencies: Dependencies) -> tuple[list[Any], 
 
 
 def _with_exceptions(values: Sequence[Any]) -> list[Any]:
-    return [exception_of(value) if isinstance(value, Failure) else value for value in values]
+    return [exception_of(v) if isinstance(v, Failure) and not _is_skip(v) else v for v in values]
 
 
 _RESOLVERS: dict[type, Callable[[Any, Dependencies], Any]] = {
@@ -127,6 +155,7 @@ _RESOLVERS: dict[type, Callable[[Any, Dependencies], Any]] = {
     Broken: _broken,
     Pick: _pick,
     Gather: _gather,
+    Counted: _counted,
     Fill: _fill,
 }
 _COLUMN_RESOLVERS: dict[type, Callable[[Any, Dependencies], tuple[Sequence[Any], bool]]] = {

@@ -8,21 +8,24 @@ machine cuts a batch from the deepest lane, so that pipelines are drained before
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from dataflow.compiler.program import Compiled
 from dataflow.engine import events
+from dataflow.engine.cancelling import cancel_all, cancel_nodes, end_rest, give_up, settle_open
 from dataflow.engine.dispatch import LARGEST_PULLED_BATCH, Dispatcher, may_try_again
 from dataflow.engine.events import Event, Instruction
 from dataflow.engine.facts import NodeFacts, Segment, unsent
 from dataflow.engine.failures import pack_error
 from dataflow.engine.intervals import IntervalSet, common
-from dataflow.engine.records import BatchRecord, Explosion, Source, Span, StageRecord, Waiter, reported
+from dataflow.engine.openings import Openings
+from dataflow.engine.records import BatchRecord, HeldIn, Source, Span, StageRecord, Waiter, reported
 from dataflow.engine.releases import Releases
 from dataflow.engine.report import Report
-from dataflow.engine.wiring import Wiring, all_doomed, failed_inputs, length_error
+from dataflow.engine.wiring import Wiring, doomed_steps, failed_inputs, length_error
 from dataflow.graph.stages import Stage
 from dataflow.states import StateType
 
@@ -53,6 +56,13 @@ class Machine:
         self._agenda: deque[Callable[[], None]] = deque()
         """What follows from what was handled so far; worked off in order, so that long chains do not recurse."""
         self._instructions: list[Instruction] = []
+        self._openings = Openings(
+            self.wiring,
+            self.dispatcher,
+            arrive=self._arrive,
+            settle_length=self._settle_length,
+            later=self._agenda.append,
+        )
 
     def handle(self, event: Event) -> list[Instruction]:
         """Take in one event.
@@ -74,12 +84,12 @@ class Machine:
         for node in event.unneeded:
             facts = self.facts[node] = NodeFacts(node, 0)
             for start, stop in facts.settle_open():
-                self._write_down(facts, unsent(start, stop, StateType.CACHED))
+                self.write_down(facts, unsent(start, stop, StateType.CACHED))
         for stage, compiled in event.stages:
             self._add_stage(stage, compiled)
         self._releases.keep(self.facts[node] for node in event.kept)
         if self.cancelled is not None:
-            self._cancel_rest(self.cancelled)
+            settle_open(self, self.cancelled)
 
     def _add_stage(self, stage: Stage, compiled: Compiled) -> None:
         facts = self.facts
@@ -105,10 +115,7 @@ class Machine:
             self.dispatcher.pulling.append(record)
             record.lane.most = LARGEST_PULLED_BATCH
         for explosion in late:
-            for segment in explosion.facts.arrivals:
-                self._open(explosion, segment, None)
-            if explosion.facts.ended:
-                self._complete_explosion(explosion)
+            self._openings.open_all(explosion)
         self._settle_length(record)
         if is_ready:
             record.active = True
@@ -128,9 +135,9 @@ class Machine:
 
     def _activate(self, stage: StageRecord) -> None:
         """Everything all its elements wait for has ended: queue what is there, or fail it all."""
-        broken = failed_inputs(stage, self.facts)
-        if broken and all_doomed(stage, broken):
-            stage.doomed = next(iter(broken.values()))
+        if stage.doomed:
+            return  # it was cancelled, and has ended but for what is under way
+        stage.doomed = doomed_steps(stage, failed_inputs(stage, self.facts))
         if stage.plain:
             self._queue(stage, 0, 1)
             return
@@ -154,21 +161,28 @@ class Machine:
             stop = min(stop, stage.length)
         if stop <= start:
             return
-        if stage.doomed is not None:
-            self._end_unsent(stage, start, stop, StateType.UPSTREAM_FAILED, stage.doomed[1])
+        if stage.doomed:
+            self.end_doomed(stage, start, stop)
         else:
             stage.lane.push(Span(stage, start, stop))
+
+    def end_doomed(self, stage: StageRecord, start: int, stop: int) -> None:
+        """End elements of which no step can run."""
+        for facts, (state, error) in zip(stage.facts, stage.doomed, strict=True):
+            self._end_node(facts, unsent(start, stop, StateType(state), error))
+        self._count_done(stage, stop - start)
 
     def _refuse_lengths(self, stage: StageRecord) -> None:
         """End a stage whose iterated arguments turned out, at run time, to have different lengths."""
         broken = next((found for source in stage.sources if (found := source.failure_as_whole())), None)
         stage.active = False  # whatever else arrives is not part of it any more
-        self._set_length(stage, 1)
+        self.set_length(stage, 1)
         for facts in stage.facts:
             facts.failed_as_whole = True
         head, *rest = stage.facts
         if broken is not None:
-            self._end_unsent(stage, 0, 1, StateType.UPSTREAM_FAILED, broken[1])
+            is_skip = broken[0] == StateType.SKIPPED
+            self._end_unsent(stage, 0, 1, StateType.SKIPPED if is_skip else StateType.UPSTREAM_FAILED, broken[1])
             return
         error = pack_error(length_error(head.node, stage))
         self._end_node(head, unsent(0, 1, StateType.FAILED, error))
@@ -182,12 +196,13 @@ class Machine:
             return
         lengths = [source.length for source in stage.sources if source.length is not None]
         if len(set(lengths)) == 1 or not stage.strict:
-            self._set_length(stage, min(lengths))
+            self.set_length(stage, min(lengths))
         if stage.awaits_lengths and stage.waiter is not None:
             stage.awaits_lengths = False
             self._fire(stage.waiter)
 
-    def _set_length(self, stage: StageRecord, length: int) -> None:
+    def set_length(self, stage: StageRecord, length: int) -> None:
+        """A stage has so many elements."""
         stage.length = length
         for facts in stage.facts:
             facts.length = length
@@ -210,7 +225,7 @@ class Machine:
     def _end_span(self, batch: BatchRecord, span: Span, offset: int, report: Report) -> None:
         """End elements that a batch reported."""
         stage = span.stage
-        key_of = dict(zip(stage.compiled.program.outputs, batch.output_keys(), strict=True))
+        key_of = dict(zip(stage.compiled.program.outputs, batch.value_keys(), strict=True))
         for step, facts in enumerate(stage.facts):
             key = key_of.get(step)
             if key is not None:
@@ -220,10 +235,12 @@ class Machine:
 
     def _end_node(self, facts: NodeFacts, segment: Segment, report: Report | None = None) -> None:
         """Fold a segment into a node and tell those who wait for its elements."""
-        self._write_down(facts, segment)
-        self._agenda.append(partial(self._tell, facts, segment, report))
+        self.write_down(facts, segment)
+        if self.cancelled is None:
+            self._agenda.append(partial(self._tell, facts, segment, report))
 
-    def _write_down(self, facts: NodeFacts, segment: Segment) -> None:
+    def write_down(self, facts: NodeFacts, segment: Segment) -> None:
+        """Fold a segment into a node, and tell nobody of the run."""
         facts.add(segment)
         self.log.append((facts, segment))
 
@@ -231,7 +248,7 @@ class Machine:
         for stage, source in self.wiring.aligned.get(facts, ()):
             self._arrive(stage, source, segment.start, segment.stop)
         for explosion in self.wiring.explosions.get(facts, {}).values():
-            self._open(explosion, segment, report)
+            self._openings.open(explosion, segment, report)
         for waiter in self.wiring.waiters_for(facts, segment.start, segment.stop):
             self._fire(waiter)
         if facts.ended:
@@ -241,7 +258,7 @@ class Machine:
         for waiter in (*self.wiring.whole_waiters.pop(facts, ()), *self.wiring.waiters_for(facts, 0, 0)):
             self._fire(waiter)
         for explosion in self.wiring.explosions.get(facts, {}).values():
-            self._complete_explosion(explosion)
+            self._openings.complete(explosion)
         self._release_if_unused(facts)
 
     def _count_done(self, stage: StageRecord, number: int) -> None:
@@ -255,41 +272,6 @@ class Machine:
             facts.pending_consumers -= 1
             self._release_if_unused(facts)
 
-    def _open(self, explosion: Explosion, arrived: Segment, report: Report | None) -> None:
-        """Find out how many elements a segment has when opened: known, or reported, or to be counted now."""
-        segment = explosion.part_of(arrived)
-        if segment is None:
-            return
-        program = self.wiring.stage_of[explosion.facts.node].compiled.program
-        total = explosion.total_of(segment, program, report)
-        if total is None:
-            self.dispatcher.measures.append((explosion, segment))
-        else:
-            self._place(explosion, segment, total)
-
-    def _place(self, explosion: Explosion, segment: Segment, total: int) -> None:
-        placed = explosion.add(segment, total)
-        for opened in placed:
-            for stage, source in explosion.source_views:
-                self._arrive(stage, source, opened.start, opened.stop)
-        self._settle_explosion(explosion)
-
-    def _complete_explosion(self, explosion: Explosion) -> None:
-        """The node has ended; one element of it that turned out not to exist is a failed one."""
-        bounds = explosion.bounds
-        if bounds is not None and bounds[1] - bounds[0] == 1 and explosion.facts.segment_at(bounds[0]) is None:
-            self._place(explosion, explosion.facts.element(bounds[0]), 1)
-        self._settle_explosion(explosion)
-
-    def _settle_explosion(self, explosion: Explosion) -> None:
-        length = explosion.length()
-        if length is None:
-            return
-        for stage, source in explosion.source_views:
-            if source.length is None:
-                source.length = length
-                self._settle_length(stage)
-
     # Reports, losses, items
 
     def _on_reported(self, event: events.BatchReported) -> None:
@@ -302,25 +284,66 @@ class Machine:
             return
         measured = self.dispatcher.measuring.pop(batch.number, None)
         if measured is not None:
-            self._place(*measured, report.totals[0])
+            self._openings.place(*measured, report.totals[0])
             self._instructions.append(events.Release(batch.key))
             return
-        ended = report.count - len(report.waiting)
-        if ended:
-            batch.lane.pace.learn(ended, report.seconds)
-        else:  # its columns hold nothing
-            self._instructions.extend(map(events.Release, batch.output_keys()))
-        for span, offset, waits in reported(batch.spans, report.count, report.waiting):
-            if waits:
-                self.dispatcher.postpone(batch.lane, span)
-            else:
+        waiting = dict(zip(report.waiting, report.delays, strict=True))
+        if report.count:
+            batch.lane.pace.learn(report.count, report.seconds)
+        if report.count == len(waiting):  # its columns hold nothing
+            self._instructions.extend(map(events.Release, batch.value_keys()))
+        for span, offset, seconds in reported(batch.spans, report.count, waiting):
+            self._let_go(span)
+            if seconds is None:
                 self._end_span(batch, span, offset, report)
-        self.dispatcher.give_back(batch, report.count)
+            elif self.cancelled is not None or span.stage.doomed:
+                self._end_rest([span])
+            else:
+                self._postpone(batch, span, offset, report, seconds)
+        if not waiting and (held_key := batch.held_key()):
+            self._instructions.append(events.Release(held_key))
+        self._end_rest(self.dispatcher.give_back(batch, report.count, but_not=self._is_over))
+
+    def _is_over(self, stage: StageRecord) -> bool:
+        """Whether nothing of a stage is sent any more."""
+        return self.cancelled is not None or bool(stage.doomed)
+
+    def _end_rest(self, spans: Iterable[Span]) -> None:
+        """End elements that were under way, came back, and are not sent any more."""
+        for span in spans:
+            if self.cancelled is None:
+                self.end_doomed(span.stage, span.start, span.stop)
+            else:
+                end_rest(self, [span], self.cancelled)
+
+    def _postpone(self, batch: BatchRecord, span: Span, offset: int, report: Report, seconds: float) -> None:
+        """Elements have left a batch unfinished."""
+        key = batch.held_key()
+        if key is not None:
+            self._releases.use(key, span.stop - span.start)
+            span = replace(span, held=HeldIn(key, offset))
+        for step, facts in enumerate(span.stage.facts):
+            segment = Segment(span.start, span.stop, None, offset, report, step)
+            facts.provisional.update(dict.fromkeys(range(span.start, span.stop), segment))
+        self.dispatcher.postpone(batch.lane, span, seconds)
+
+    def _let_go(self, span: Span) -> None:
+        """Elements that were gone on with have ended, or have come farther: how far they came before is not needed."""
+        if span.held is None:
+            return
+        for facts in span.stage.facts:
+            for index in range(span.start, span.stop):
+                facts.provisional.pop(index, None)
+        if self._releases.let_go(span.held.key, span.stop - span.start):
+            self._instructions.append(events.Release(span.held.key))
 
     def _on_timer(self, event: events.TimerFired) -> None:
         self.dispatcher.wake(event.now)
         if overdue := self.dispatcher.overdue(event.now):
             self._instructions.append(events.Recall(overdue))
+
+    def _on_rest_returned(self, event: events.RestReturned) -> None:
+        self._end_rest(self.dispatcher.cut_short(event.batch, event.limit, but_not=self._is_over))
 
     def _on_lost(self, event: events.BatchLost) -> None:
         batch = self.dispatcher.take_off(event.batch)
@@ -329,6 +352,8 @@ class Machine:
         measured = self.dispatcher.measuring.pop(batch.number, None)
         if measured is not None:
             self.dispatcher.measures.append(measured)
+        elif all(self._is_over(span.stage) for span in batch.spans):
+            self._end_rest(batch.spans)
         elif event.element is not None:
             blamed = self.dispatcher.spare_others(batch, event.element)
             self._end_unsent(blamed.stage, blamed.start, blamed.stop, StateType(event.state), event.error)
@@ -339,6 +364,7 @@ class Machine:
 
     def _end_batch(self, batch: BatchRecord, state: StateType, error: bytes) -> None:
         for span in batch.spans:
+            self._let_go(span)
             self._end_unsent(span.stage, span.start, span.stop, state, error)
 
     def _on_pulled(self, event: events.ItemsPulled) -> None:
@@ -376,25 +402,32 @@ class Machine:
     def _on_cancel(self, event: events.CancelAsked) -> None:
         if self.cancelled is None:
             self.cancelled = event.error
-            self._instructions.append(events.CancelKeys(tuple(self.dispatcher.in_flight.values())))
-            self.dispatcher.in_flight.clear()
-            self._cancel_rest(event.error)
+            self._instructions.extend(cancel_all(self, event.error))
 
-    def _cancel_rest(self, error: bytes) -> None:
-        """End everything that has not ended."""
-        for facts in self.facts.values():
-            for start, stop in facts.settle_open():
-                self._write_down(facts, unsent(start, stop, StateType.CANCELLED, error))
+    def _on_cancel_overdue(self, event: events.CancelOverdue) -> None:
+        self._instructions.extend(give_up(self, event.error))
+
+    def _on_nodes_cancelled(self, event: events.NodesCancelled) -> None:
+        if self.cancelled is None:
+            self._instructions.extend(cancel_nodes(self, event.nodes, event.error))
+
+    def _on_approved(self, event: events.Approved) -> None:
+        self.dispatcher.approve({self.wiring.stage_of[node] for node in event.nodes if node in self.wiring.stage_of})
 
 
 _HANDLERS: dict[type, Callable[[Machine, Any], None]] = {
     events.StagesAdded: Machine._on_stages_added,
     events.BatchReported: Machine._on_reported,
     events.BatchLost: Machine._on_lost,
-    events.RestReturned: lambda machine, event: machine.dispatcher.cut_short(event.batch, event.limit),
+    events.BatchAway: lambda machine, event: machine.dispatcher.went_away(event.batch),
+    events.RestReturned: Machine._on_rest_returned,
     events.TimerFired: Machine._on_timer,
     events.ItemsPulled: Machine._on_pulled,
     events.ThreadsChanged: lambda machine, event: machine.dispatcher.set_threads(event.threads),
     events.HoldersGone: Machine._on_holders_gone,
+    events.PlacesGranted: lambda machine, event: machine.dispatcher.permits.granted(event),
     events.CancelAsked: Machine._on_cancel,
+    events.CancelOverdue: Machine._on_cancel_overdue,
+    events.NodesCancelled: Machine._on_nodes_cancelled,
+    events.Approved: Machine._on_approved,
 }

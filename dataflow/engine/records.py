@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
 from dataflow.compiler.batches import Pace
 from dataflow.compiler.program import Compiled, Program
+from dataflow.engine.events import PlacesGranted
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.intervals import IntervalSet
+from dataflow.engine.limits.permits import LaneLimits
 from dataflow.engine.report import Report
-from dataflow.graph.nodes import Input
+from dataflow.graph.nodes import Input, Node
 
-__all__ = ["BatchRecord", "Explosion", "Lane", "Opened", "Source", "Span", "StageRecord", "Waiter", "reported"]
+__all__ = [
+    "BatchRecord",
+    "Explosion",
+    "HeldIn",
+    "Lane",
+    "Opened",
+    "Source",
+    "Span",
+    "StageRecord",
+    "Waiter",
+    "reported",
+]
+
+LARGEST_BATCH = 1_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +49,7 @@ class Source:
             return None
         facts, used = self.origin
         is_one = facts.node.space is None or isinstance(used.index, int)
-        return facts.failure_of(replace(used, allow_failure=False)) if is_one or facts.failed_as_whole else None
+        return facts.ended_badly(used) if is_one or facts.failed_as_whole else None
 
 
 @dataclass(slots=True, eq=False)
@@ -49,8 +66,10 @@ class StageRecord:
     done: int = 0
     active: bool = False
     """Whether everything that all its elements wait for is there."""
-    doomed: tuple[int, bytes | None] | None = None
-    """State and error of the failed input that keeps every element from running."""
+    doomed: tuple[tuple[int, bytes | None], ...] = ()
+    """For each step, how all its elements end without having run, if failed inputs keep every step from running."""
+    cancelled: set[int] = field(default_factory=set)
+    """Positions of steps whose nodes somebody cancelled."""
     upstream: list[NodeFacts] = field(default_factory=list)
     """Nodes it uses, each once."""
     waiter: Waiter | None = None
@@ -64,6 +83,10 @@ class StageRecord:
     def ended(self) -> bool:
         """Whether every element has ended."""
         return self.done == self.length
+
+    def position_of(self, node: Node) -> int:
+        """The step that a node is."""
+        return next(position for position, facts in enumerate(self.facts) if facts.node is node)
 
     @property
     def lengths_differ(self) -> bool:
@@ -82,6 +105,14 @@ class Waiter:
     source: Source | None = None
 
 
+class HeldIn(NamedTuple):
+    """The output of a batch that says how far elements came that left it unfinished."""
+
+    key: str
+    offset: int
+    """Of the first of them in that batch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Consecutive elements of one stage."""
@@ -89,6 +120,13 @@ class Span:
     stage: StageRecord
     start: int
     stop: int
+    held: HeldIn | None = None
+    """Where it is written how far these elements came; None if they have not left a batch."""
+
+    def part(self, start: int, stop: int) -> Span:
+        """Some of these elements."""
+        moved = self.held and self.held._replace(offset=self.held.offset + start - self.start)
+        return Span(self.stage, start, stop, moved)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +146,20 @@ class Lane:
     pace: Pace = field(default_factory=Pace)
     in_flight: int = 0
     """Batches of it that were sent and have not ended."""
+    away: int = 0
+    """Those of them that have given their threads to others."""
+    limits: LaneLimits | None = None
+    """Limits that its batches need places of."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its batches wait for places of limits."""
+        return self.limits is not None and self.limits.is_waiting
+
+    @property
+    def has_permits(self) -> bool:
+        """Whether it has, or has asked for, places of limits for batches that were not sent yet."""
+        return self.limits is not None and not self.limits.is_idle
 
     def push(self, span: Span) -> None:
         """Add ready elements at the end."""
@@ -115,7 +167,7 @@ class Lane:
             return
         self.ready_count += span.stop - span.start
         last = self.ready[-1] if self.ready else None
-        if last is not None and last.stage is span.stage and last.stop == span.start:
+        if last is not None and last.stage is span.stage and last.stop == span.start and last.held is None:
             self.ready[-1] = Span(span.stage, last.start, span.stop)
         else:
             self.ready.append(span)
@@ -126,20 +178,35 @@ class Lane:
         self.ready_count += span.stop - span.start
 
     def cut(self, size: int) -> tuple[Span, ...]:
-        """Take up to ``size`` elements; of a mapped stage, consecutive ones."""
+        """Take up to ``size`` elements, of a mapped stage those that are ready now wherever they are."""
         taken: list[Span] = []
-        while size > 0 and self.ready:
-            span = self.ready.popleft()
-            if taken and not span.stage.plain:
-                self.ready.appendleft(span)
+        while size > 0 and self.ready and len(taken) < self.most_spans:
+            if taken and (taken[0].stage.cancelled or self.ready[0].stage.cancelled) and self.ready[0].stage.plain:
                 break
+            span = self.ready.popleft()
             count = min(size, span.stop - span.start)
-            taken.append(Span(span.stage, span.start, span.start + count))
+            taken.append(span.part(span.start, span.start + count))
             if span.start + count < span.stop:
-                self.ready.appendleft(Span(span.stage, span.start + count, span.stop))
+                self.ready.appendleft(span.part(span.start + count, span.stop))
             size -= count
             self.ready_count -= count
         return tuple(taken)
+
+    def drop(self, stages: Container[StageRecord]) -> None:
+        """Forget the elements of some stages."""
+        self.ready = deque(span for span in self.ready if span.stage not in stages)
+        self.again = deque(
+            (kept, losses)
+            for spans, losses in self.again
+            if (kept := tuple(span for span in spans if span.stage not in stages))
+        )
+        self.ready_count = sum(span.stop - span.start for span in self.ready)
+
+    @property
+    def most_spans(self) -> int:
+        """A batch has at most so many: the keys of kept results are made for consecutive elements of a map."""
+        is_mapped_and_kept = self.program.is_kept and self.ready and not self.ready[0].stage.plain
+        return 1 if is_mapped_and_kept else LARGEST_BATCH
 
 
 @dataclass(slots=True, eq=False)
@@ -159,41 +226,61 @@ class BatchRecord:
     """When the timer first found it under way."""
     measures: Segment | None = None
     """The segment whose elements it only counts."""
+    is_away: bool = False
+    """Whether it has given its thread to others."""
+    permit: PlacesGranted | None = None
+    """Places of limits that it holds."""
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Names of the limits that it holds places of."""
+        limits = self.lane.limits if self.permit is not None else None
+        return tuple(place.name for place in limits.places) if limits is not None else ()
 
     def output_keys(self) -> list[str]:
-        """A key per output of the program."""
-        outputs = len(self.lane.program.outputs)
+        """A key per output of the program, and one for how far elements came that leave the batch unfinished."""
+        outputs = len(self.lane.program.outputs) + self.lane.program.may_hold
         return [self.key] if outputs == 1 else [f"{self.key}-{j}" for j in range(outputs)]
 
+    def value_keys(self) -> list[str]:
+        """A key per output of the program."""
+        return self.output_keys()[: len(self.lane.program.outputs)]
 
-def reported(spans: Sequence[Span], count: int, waiting: Sequence[int]) -> Iterator[tuple[Span, int, bool]]:
+    def held_key(self) -> str | None:
+        """Where it stands how far elements came; None if none may leave the batch unfinished."""
+        return self.output_keys()[-1] if self.lane.program.may_hold else None
+
+
+def reported(
+    spans: Sequence[Span], count: int, waiting: Mapping[int, float]
+) -> Iterator[tuple[Span, int, float | None]]:
     """What a report says of the spans of a batch.
 
     Args:
         spans: of the batch.
         count: how many elements it ran.
-        waiting: offsets of those that have not ended, but wait for somebody else's result; in order.
+        waiting: offsets of those that have not ended, with how many seconds they are to wait.
 
     Yields:
-        Spans of elements that ended, or that wait, each with its offset in the batch and whether it waits.
+        Spans of elements, each with its offset in the batch and how long they wait; None if they have ended.
 
     Example:
-        >>> stage = object()
-        >>> [(s.start, s.stop, at, waits) for s, at, waits in reported([Span(stage, 10, 14)], 3, [1])]
-        [(10, 11, 0, False), (11, 12, 1, True), (12, 13, 2, False)]
+        >>> from types import SimpleNamespace
+        >>> spans = [Span(SimpleNamespace(), 10, 14)]
+        >>> [(s.start, s.stop, at, wait) for s, at, wait in reported(spans, 3, {1: 0.5})]
+        [(10, 11, 0, None), (11, 12, 1, 0.5), (12, 13, 2, None)]
     """
-    waits = set(waiting)
     begin = 0
     for span in spans:
         end = begin + span.stop - span.start
         ran = range(begin, min(end, count))
-        if waits.isdisjoint(ran):
-            runs: Iterable[tuple[bool, list[int]]] = [(False, [ran.start, ran.stop - 1])] if ran else []
+        if waiting.keys().isdisjoint(ran):
+            runs: Iterable[tuple[float | None, list[int]]] = [(None, [ran.start, ran.stop - 1])] if ran else []
         else:
-            runs = ((is_waiting, list(run)) for is_waiting, run in groupby(ran, waits.__contains__))
-        for is_waiting, run in runs:
+            runs = ((wait, list(run)) for wait, run in groupby(ran, waiting.get))
+        for wait, run in runs:
             start = span.start + run[0] - begin
-            yield Span(span.stage, start, start + run[-1] + 1 - run[0]), run[0], is_waiting
+            yield span.part(start, start + run[-1] + 1 - run[0]), run[0], wait
         begin = end
 
 
@@ -251,7 +338,12 @@ class Explosion:
         measure = (segment.step, self.depth)
         if report is None or self.bounds is not None or measure not in program.measures:
             return None
-        return report.totals[program.measures.index(measure)]
+        position = program.measures.index(measure)
+        if segment.stop - segment.start == report.count:
+            return report.totals[position]
+        if not report.lengths:
+            return None
+        return sum(array("i", report.lengths[position])[segment.offset : segment.offset + segment.stop - segment.start])
 
     def part_of(self, segment: Segment) -> Segment | None:
         """What of a segment is opened here."""

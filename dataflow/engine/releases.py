@@ -20,9 +20,14 @@ class Releases:
         """The values of these nodes stay to the end of the run."""
         self._kept.update(facts)
 
-    def use(self, key: str) -> None:
-        """One more segment of a node has its values in this column."""
-        self._users_of_key[key] = self._users_of_key.get(key, 0) + 1
+    def use(self, key: str, number: int = 1) -> None:
+        """So many more segments of nodes, or elements that are gone on with, need what stands there."""
+        self._users_of_key[key] = self._users_of_key.get(key, 0) + number
+
+    def let_go(self, key: str, number: int = 1) -> bool:
+        """So many need it no more; says whether nobody does."""
+        self._users_of_key[key] -= number
+        return not self._users_of_key[key] and self._users_of_key.pop(key) == 0
 
     def is_unused(self, facts: NodeFacts) -> bool:
         """Whether a node has ended, nobody uses it any more, and nobody holds it."""
@@ -36,7 +41,5 @@ class Releases:
         for segment in facts.arrivals:
             if segment.key is None:
                 continue
-            self._users_of_key[segment.key] -= 1
-            if not self._users_of_key[segment.key]:
-                del self._users_of_key[segment.key]
+            if self.let_go(segment.key):
                 yield segment.key

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
-__all__ = ["Report", "StepReport"]
+__all__ = ["Report", "StepReport", "Try"]
+
+
+class Try(NamedTuple):
+    """An attempt, or a round of a loop, that did not end its element."""
+
+    state: int
+    """`StateType` number of how it ended; LOOPING for a round."""
+    started: float
+    """Seconds since the epoch."""
+    seconds: float
+    error: bytes
+    """Packed exception; empty for a round of a loop."""
+    delay_seconds: float
+    """How long to wait for the next one."""
+    round: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +36,31 @@ class StepReport:
     """Packed exceptions by offset in the batch, for the elements that have one."""
     keys: bytes = b""
     """Keys of the elements' results in the store, one after the other; empty where they follow from the index."""
+    tries: dict[int, tuple[Try, ...]] = field(default_factory=dict)
+    """Of elements that were tried more than once: the attempts and rounds before the last one."""
+    notes: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """Name and message of the state that the task itself gave, for the elements where it did."""
+    inputs: dict[int, bytes] = field(default_factory=dict)
+    """Pickled arguments of elements that failed, as far as they are small, so that they can be reproduced."""
+
+    def to_wire(self) -> list[Any]:
+        """Plain types only; what few elements have as pairs."""
+        rare = (self.errors, self.tries, self.notes, self.inputs)
+        return [self.states, self.seconds, self.keys, *(list(column.items()) for column in rare)]
+
+    @classmethod
+    def from_wire(cls, wire: list[Any]) -> StepReport:
+        """The columns that `to_wire` wrote."""
+        states, seconds, keys, errors, tries, notes, inputs = wire
+        return cls(
+            states=states,
+            seconds=seconds,
+            keys=keys,
+            errors=dict(errors),
+            tries={offset: tuple(Try(*one) for one in many) for offset, many in tries},
+            notes={offset: (name, message) for offset, (name, message) in notes},
+            inputs=dict(inputs),
+        )
 
     def state(self, offset: int) -> int:
         """The `StateType` number of one element."""
@@ -57,10 +97,14 @@ class Report:
     """Bytes of each output column."""
     totals: tuple[int, ...] = ()
     """For each measure of the program, how many elements the values have when opened."""
+    lengths: tuple[bytes, ...] = ()
+    """For each measure, the same of each element as 32-bit integers, where its elements are not one run of them."""
     values: tuple[tuple[int, bytes], ...] = ()
     """(step, pickled value) where a batch of one element gave a small value."""
     waiting: tuple[int, ...] = ()
-    """Offsets of elements that were not run, because another run is computing their results; in order."""
+    """Offsets of elements that have not ended, in order: they wait for another attempt, an approval, or another run."""
+    delays: tuple[float, ...] = ()
+    """How many seconds each of these is to wait; infinite for an approval."""
     worker: str = ""
     crashed: bytes | None = None
     """Packed exception if the batch itself could not be run (a dependency or the program could not be loaded)."""
@@ -68,25 +112,14 @@ class Report:
     def to_wire(self) -> dict[str, Any]:
         """Plain types only, for the message stream."""
         wire = {field.name: getattr(self, field.name) for field in fields(self)}
-        wire["steps"] = [[step.states, step.seconds, list(step.errors.items()), step.keys] for step in self.steps]
+        wire["steps"] = [step.to_wire() for step in self.steps]
         return wire
 
     @classmethod
     def from_wire(cls, wire: dict[str, Any]) -> Report:
         """The report that `to_wire` wrote."""
-        steps = tuple(
-            StepReport(states=states, seconds=seconds, errors=dict(map(tuple, errors)), keys=keys)
-            for states, seconds, errors, keys in wire["steps"]
-        )
-        values = tuple((step, value) for step, value in wire["values"])
-        sizes, totals = tuple(wire["sizes"]), tuple(wire["totals"])
+        lists = {name: tuple(wire[name]) for name in ("sizes", "totals", "lengths", "waiting", "delays")}
+        steps = tuple(map(StepReport.from_wire, wire["steps"]))
         return cls(
-            **{
-                **wire,
-                "steps": steps,
-                "sizes": sizes,
-                "totals": totals,
-                "values": values,
-                "waiting": tuple(wire["waiting"]),
-            }
+            **{**wire, **lists, "steps": steps, "values": tuple((step, value) for step, value in wire["values"])}
         )

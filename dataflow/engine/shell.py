@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dataflow.engine.assemble import Assembled
-from dataflow.engine.events import BatchLost, BatchReported, CancelAsked, RestReturned, ThreadsChanged
+from dataflow.engine.events import BatchAway, BatchLost, BatchReported, CancelAsked, RestReturned, ThreadsChanged
+from dataflow.engine.limits.desk import Desk
 from dataflow.engine.records import BatchRecord
 
 __all__ = ["Cluster", "Post", "Shell"]
 
-Post = Callable[[BatchReported | BatchLost | RestReturned | ThreadsChanged | CancelAsked], None]
+Post = Callable[[BatchReported | BatchLost | BatchAway | RestReturned | ThreadsChanged | CancelAsked], None]
 """Tells the machine that something happened; may be called from any thread."""
 
 
@@ -20,6 +21,8 @@ class Shell(Protocol):
 
     threaded: bool
     """Whether batches run elsewhere, so that the run needs a thread of its own to drive it."""
+    limits: Desk
+    """Where places of limits are asked for."""
 
     def threads(self) -> int:
         """Worker threads now."""
@@ -36,8 +39,11 @@ class Shell(Protocol):
     def recall(self, batches: Sequence[BatchRecord]) -> None:
         """Ask running batches to give back what they have not begun."""
 
+    def stop(self, batches: Sequence[BatchRecord], *, whole_run: bool) -> None:
+        """Ask batches to stop: each reports how far it came, or is lost if it has not begun."""
+
     def cancel(self, batches: Sequence[BatchRecord]) -> None:
-        """Stop batches as far as possible."""
+        """Take batches off; nobody waits for them any more."""
 
     def fetch(self, keys: Sequence[str]) -> list[Any]:
         """The columns with these keys."""
@@ -47,6 +53,9 @@ class Shell(Protocol):
 
     def tend(self) -> None:
         """Called now and then: look after the cluster."""
+
+    def hand_over_errors(self) -> object:
+        """What keeps the exceptions of the run alive, where they are kept as they are; it does not keep them longer."""
 
     def close(self) -> None:
         """Drop everything of this run."""

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from dataflow.engine.failures import Failure
-from dataflow.engine.walk import UPSTREAM_FAILED, Ledger
+from dataflow.context import inside_task
+from dataflow.engine.ledger import Ledger
+from dataflow.engine.trials import Trial, cancelled, timed_out
+from dataflow.engine.walk import begun
 
 __all__ = ["walk_async"]
 
@@ -18,14 +20,14 @@ def walk_async(
     frame: list[Any],
     rows: Iterable[tuple[Any, ...]],
     clock: Callable[[], float],
-    deadline: float,
+    control: Callable[[float], float],
     concurrency: int,
 ) -> int:
-    """As `walk_carefully`, with up to ``concurrency`` elements under way at once.
+    """As `CarefulWalk`, with up to ``concurrency`` elements under way at once.
 
-    Elements are begun in order, and none after the deadline, so what was run is always a prefix.
+    Elements are begun in order, and none after the control says stop, so what was run is always a prefix.
     """
-    walked = _run(_Walker(ledger, clock).walk_all(frame, rows, deadline, concurrency))
+    walked = _run(_Walker(ledger, clock).walk_all(frame, rows, control, concurrency))
     for seconds, values in walked:
         ledger.seconds.append(seconds)
         ledger.collect(values)
@@ -48,46 +50,68 @@ class _Walker:
     def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
         self.ledger = ledger
         self.clock = clock
+        self._is_cancelled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._under_way: list[asyncio.Task[Any]] = []
+        ledger.ends.append(self.cancel)
+
+    def cancel(self) -> None:
+        """End the elements under way; from any thread."""
+        self._is_cancelled = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._under_way])
 
     async def walk_all(
         self,
         frame: list[Any],
         rows: Iterable[tuple[Any, ...]],
-        deadline: float,
+        control: Callable[[float], float],
         concurrency: int,
     ) -> list[tuple[list[float], list[Any]]]:
         gate = asyncio.Semaphore(concurrency)
         end = self.ledger.calls[0].slot
-        under_way = []
+        self._loop = asyncio.get_running_loop()
         for offset, row in enumerate(rows):
             await gate.acquire()
-            if offset and self.clock() >= deadline:
+            if offset and control(self.clock()) < 0:
                 gate.release()
                 break
             own = [*frame]
             own[end - len(row) : end] = row
-            under_way.append(asyncio.create_task(self._walk_one(own, offset, gate)))
-        return list(await asyncio.gather(*under_way))
+            self._under_way.append(asyncio.create_task(self._walk_one(own, offset, gate)))
+        return list(await asyncio.gather(*self._under_way))
 
     async def _walk_one(self, frame: list[Any], offset: int, gate: asyncio.Semaphore) -> tuple[list[float], list[Any]]:
-        seconds = []
+        ledger = self.ledger
+        seconds = [0.0] * len(ledger.calls)
+        inside_task.set([])  # in the context of this element alone
+        held = ledger.resumed.get(offset)
+        if held is not None:
+            ledger.restore(frame, offset, held)
         try:
-            for position in range(len(self.ledger.calls)):
+            for position in range(held.position if held is not None else 0, len(ledger.calls)):
+                if offset in ledger.held:
+                    break
                 began = self.clock()
-                await self._step(frame, offset, position)
-                seconds.append(self.clock() - began)
+                await self._attempt(begun(ledger, frame, offset, position))
+                seconds[position] = self.clock() - began
+                ledger.note_seconds(position, offset, seconds[position])
         finally:
             gate.release()
         return seconds, frame
 
-    async def _step(self, frame: list[Any], offset: int, position: int) -> None:
-        slot, function, take, guards = self.ledger.calls[position]
-        broken = next((frame[guard] for guard in guards if type(frame[guard]) is Failure), None)
-        if broken is not None:
-            frame[slot] = Failure(UPSTREAM_FAILED, broken.error)
-            self.ledger.note(position, offset, frame[slot])
-            return
-        try:
-            frame[slot] = await function(*take(frame))
-        except BaseException as error:  # noqa: BLE001 - boundary: user code; whatever it raises is this element's outcome
-            self.ledger.fail(frame, position, offset, error)
+    async def _attempt(self, trial: Trial) -> None:
+        """Await the function until the trial has ended."""
+        call = self.ledger.calls[trial.position]
+        while trial.is_open:
+            try:
+                async with asyncio.timeout(call.rules.timeout_seconds) as limit:
+                    with trial.surroundings():
+                        value = await call.function(*trial.arguments)
+            except asyncio.CancelledError as error:
+                trial.raised(cancelled() if self._is_cancelled else error)
+            except BaseException as error:  # noqa: BLE001 - boundary: user code; whatever it raises is this element's outcome
+                is_late = isinstance(error, TimeoutError) and limit.expired()
+                trial.raised(timed_out(call) if is_late else error)
+            else:
+                trial.returned(value)

@@ -8,7 +8,7 @@ take, so that a batch of slow elements can still give back its rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -18,9 +18,12 @@ import numpy as np
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
 from dataflow.engine.kept import KeptStep, Lookup, kept_steps
+from dataflow.engine.ledger import Held, HeldStep, Ledger
 from dataflow.engine.parts import ChunkRows, Part, parts_of
-from dataflow.engine.walk import Ledger, failure_of, walk_carefully, walk_fast
+from dataflow.engine.trials import failure_of
+from dataflow.engine.walk import CarefulWalk, walk_fast
 from dataflow.engine.walk_async import walk_async
+from dataflow.engine.watched import run_walk
 from dataflow.states import SUCCESSFUL, StateType
 
 __all__ = ["PersistedWalk", "first_chunk", "walk_of"]
@@ -31,10 +34,12 @@ PENDING = int(StateType.PENDING)
 UPSTREAM_FAILED = int(StateType.UPSTREAM_FAILED)
 CHUNK_SECONDS = 0.05
 """How long a chunk should take; less, and look-ups are no longer in bulk; more, and a batch stops late."""
+LOOK_AGAIN_SECONDS = 0.5
+"""How long elements wait before it is looked again whether somebody else has stored their results."""
 GROWTH = 8
 """A chunk has at most so many times as many elements as the one before it."""
 Clock = Callable[[], float]
-Control = Callable[[float], float]
+Check = Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class Chunk:
     size: int
     wanted: Sequence[int]
     """Offsets of those that the part must be run for, unless they are found."""
-    control: Control
+    control: Check
 
 
 class PersistedWalk:
@@ -91,12 +96,31 @@ class PersistedWalk:
         self._values: list[list[Any]] = [[None] * count for _ in program.steps]
         self._states = np.full((len(program.steps), count), PENDING, np.uint8)
         self._seconds = np.zeros((len(program.steps), count), np.float32)
-        self._errors: list[dict[int, bytes]] = [{} for _ in program.steps]
+        self._errors = ledger.errors
         self._running: Running | None = None
         self._claimed: set[int] = set()
         """Elements that others were told of."""
         self._waiting: set[int] = set()
         """Elements of which a step waits for somebody else's result, so that they have not ended."""
+
+        for index in ledger.resumed:
+            self._restore(index)
+
+    def _restore(self, index: int) -> None:
+        """What an element that is gone on with has behind it stands as it was."""
+        for position, step in enumerate(self._ledger.resumed[index].before):
+            self._values[position][index] = step.value
+            self._states[position, index] = step.state
+            self._seconds[position, index] = step.seconds
+            rare = (self._errors, self._ledger.tries, self._ledger.notes)
+            for column, what in zip(rare, (step.error, step.tries, step.note), strict=True):
+                if what:
+                    column[position][index] = what  # type: ignore[index]
+
+    def _comes_to(self, index: int) -> int:
+        """The first step that is to be run for an element."""
+        held = self._ledger.resumed.get(index)
+        return 0 if held is None else held.position
 
     def progress(self) -> tuple[int, float] | None:
         """How many elements will have ended if no further one is begun, and when something was last heard of one.
@@ -109,7 +133,7 @@ class PersistedWalk:
         begun = (len(running.stamps) - 1) // running.steps
         return int(running.ends[min(begun, len(running.ends) - 1)]), running.stamps[-1]
 
-    def run(self, control: Control, first_chunk: int) -> int:
+    def run(self, control: Check, first_chunk: int) -> int:
         """Run elements until all have ended or the control says stop; gives how many were run.
 
         Args:
@@ -125,7 +149,7 @@ class PersistedWalk:
         self._tell(done)
         return done
 
-    def _run_chunks(self, control: Control, first_chunk: int) -> int:
+    def _run_chunks(self, control: Check, first_chunk: int) -> int:
         done, count = 0, self._ledger.count
         size = max(first_chunk, self._async_concurrency if self._ledger.program.is_async else 1)
         while done < count:
@@ -139,7 +163,7 @@ class PersistedWalk:
             size = _next_size(wanted, ended - began)
         return done
 
-    def _run_chunk(self, start: int, size: int, control: Control) -> int:
+    def _run_chunk(self, start: int, size: int, control: Check) -> int:
         """Take a chunk through all parts; gives how many of its elements were begun, all of which have ended."""
         ahead = self._look_ahead(start, size)
         needed = self._needed(ahead, size)
@@ -205,6 +229,9 @@ class PersistedWalk:
         self._states[position, [start + offset for offset in waiting]] = PENDING
         self._waiting.update(start + offset for offset in waiting)
         size = self._run_some(part, rows, chunk, _both(found.missing, chunk.wanted))
+        for index in self._ledger.resumed:
+            if start <= index < start + size and self._comes_to(index) > position:
+                self._restore(index)
         for offset, error in found.refused.items():
             if offset < size:
                 self._fail(position, start + offset, failure_of(error))
@@ -219,13 +246,19 @@ class PersistedWalk:
         if self._states[position, first] not in SUCCESSFUL:
             self._fail(position, index, self._values[position][first])
 
-    def _not_waiting(self, start: int, offsets: Sequence[int]) -> Sequence[int]:
-        """The offsets of a chunk without those of elements that wait for somebody else's result."""
-        return [offset for offset in offsets if start + offset not in self._waiting] if self._waiting else offsets
+    def _under_way(self, part: Part, start: int, offsets: Sequence[int]) -> Sequence[int]:
+        """The offsets of a chunk without those of elements that wait, or have this part behind them."""
+        if not self._waiting and not self._ledger.resumed:
+            return offsets
+        return [
+            offset
+            for offset in offsets
+            if start + offset not in self._waiting and self._comes_to(start + offset) < part.positions.stop
+        ]
 
     def _run_some(self, part: Part, rows: ChunkRows, chunk: Chunk, offsets: Sequence[int]) -> int:
         """Run some elements of a chunk; gives the size that the chunk has now."""
-        offsets = self._not_waiting(chunk.start, offsets)
+        offsets = self._under_way(part, chunk.start, offsets)
         ran = self._run_rows(part, rows, chunk, offsets)
         return chunk.size if ran == len(offsets) else offsets[ran]
 
@@ -235,26 +268,70 @@ class PersistedWalk:
             return 0
         ledger = Ledger(part.program, len(offsets), passing=self._ledger.passing)
         ledger.walk = part.walk
+        ledger.nested, ledger.ends = self._ledger.nested, self._ledger.ends
+        ledger.cancelled = {
+            position - part.first: self._ledger.cancelled[position]
+            for position in part.positions
+            if position in self._ledger.cancelled
+        }
         at = np.asarray(offsets) + chunk.start
         ends: Any = [chunk.start + chunk.size] if chunk.control is _never_stop else at + 1
+        ledger.resumed = dict(self._resumed_in(part, at.tolist()))
         self._running = Running(ledger.stamps, len(part.program.steps), ends)
         ran = self._walk(ledger, self._taken(part, rows, offsets), len(offsets), chunk.control)
         self._running = None
         self._take_over(part, ledger, at[:ran])
         return ran
 
+    def _resumed_in(self, part: Part, indices: Sequence[int]) -> Iterator[tuple[int, Held]]:
+        """Of some elements those that are gone on with within a part, as the walk of that part sees them."""
+        for offset, index in enumerate(indices):
+            held = self._ledger.resumed.get(index)
+            if held is not None and held.position in part.positions:
+                own = held.position - part.first
+                yield offset, held._replace(position=own, before=held.before[part.first :])
+
+    def _hold(self, part: Part, held: Held, index: int, seconds: float) -> None:
+        """An element leaves the batch within a part; what the parts before gave goes with it."""
+        before = tuple(self._held_step(position, index) for position in range(part.first))
+        whole = held._replace(position=held.position + part.first, before=(*before, *held.before))
+        self._ledger.held[index] = whole
+        self._ledger.delays[index] = seconds
+        self._waiting.add(index)
+
+    def _held_step(self, position: int, index: int) -> HeldStep:
+        ledger = self._ledger
+        return HeldStep(
+            self._values[position][index],
+            int(self._states[position, index]),
+            float(self._seconds[position, index]),
+            self._errors[position].get(index),
+            ledger.tries[position].get(index, ()),
+            ledger.notes[position].get(index),
+        )
+
     def _take_over(self, part: Part, ledger: Ledger, at: np.ndarray[Any, Any]) -> None:
         """Write down what a walk of some elements gave."""
         for report, values, position in zip(ledger.report(len(at)), ledger.outputs, part.positions, strict=True):
             self._seconds[position, at] = np.frombuffer(report.seconds, np.float32)
             self._states[position, at] = np.frombuffer(report.all_states(len(at)), np.uint8)
-            self._errors[position].update({int(at[offset]): error for offset, error in report.errors.items()})
+            mine = self._ledger
+            for taken, own_column in (
+                (report.errors, mine.errors),
+                (report.tries, mine.tries),
+                (report.notes, mine.notes),
+                (report.inputs, mine.inputs),
+            ):
+                own_column[position].update({int(at[offset]): what for offset, what in taken.items()})  # type: ignore[attr-defined]
             own = self._values[position]
             if len(at) and at[-1] - at[0] + 1 == len(at):
                 own[at[0] : at[-1] + 1] = values
             else:
                 for index, value in zip(at.tolist(), values, strict=True):
                     own[index] = value
+        for offset, held in ledger.held.items():
+            if offset < len(at):
+                self._hold(part, held, int(at[offset]), ledger.delays[offset])
 
     def _taken(self, part: Part, rows: ChunkRows, offsets: Sequence[int]) -> list[Sequence[Any]]:
         """The columns of a part, with just the elements that are to run."""
@@ -263,14 +340,15 @@ class PersistedWalk:
             return [column[: len(offsets)] if len(column) > len(offsets) else column for column in columns]
         return [[column[offset] for offset in offsets] for column in columns]
 
-    def _walk(self, ledger: Ledger, columns: list[Sequence[Any]], count: int, control: Control) -> int:
+    def _walk(self, ledger: Ledger, columns: list[Sequence[Any]], count: int, control: Check) -> int:
         program = ledger.program
         frame = [*self._frame[: self._first_column], *[None] * (program.columns + len(program.steps))]
         rows: Any = zip(*columns, strict=True) if columns else repeat((), count)
         if program.is_async:
-            return walk_async(ledger, frame, rows, self._clock, float("inf"), self._async_concurrency)
-        if Failure in set(map(type, frame)) or any(Failure in set(map(type, column)) for column in columns):
-            return walk_carefully(ledger, frame, rows, self._clock, control)
+            return walk_async(ledger, frame, rows, self._clock, _never_stop, self._async_concurrency)
+        is_whole = Failure not in set(map(type, frame)) and all(Failure not in set(map(type, c)) for c in columns)
+        if not is_whole or program.judges or ledger.is_special:
+            return run_walk(CarefulWalk(ledger, frame, iter(rows), self._clock, control))
         return walk_fast(ledger, frame, columns, rows, self._clock, control)
 
     # The end of the batch
@@ -278,7 +356,9 @@ class PersistedWalk:
     def _keep(self, done: int) -> None:
         """Write what was computed into the store; an element whose result cannot be kept has failed."""
         for position, step in self._kept.items():
-            computed = np.flatnonzero(self._states[position, :done] == COMPLETED)
+            is_computed = self._states[position, :done] == COMPLETED
+            is_computed[[i for i in self._ledger.resumed if i < done and self._comes_to(i) > position]] = False
+            computed = np.flatnonzero(is_computed)
             for index, error in step.keep(computed, self._values[position], float(self._seconds[position].sum())):
                 self._fail(position, index, failure_of(error))
                 self._fail_dependants(position, index)
@@ -299,7 +379,10 @@ class PersistedWalk:
 
     def _tell(self, done: int) -> None:
         """Hand everything over to the ledger of the batch."""
-        self._ledger.waiting = sorted(index for index in self._waiting if index < done)
+        for index in self._waiting - self._ledger.delays.keys():
+            self._ledger.delays[index] = LOOK_AGAIN_SECONDS
+            if index in self._ledger.resumed:
+                self._ledger.held[index] = self._ledger.resumed[index]
         self._ledger.seconds = self._seconds[:, :done].T
         for position, states in enumerate(self._states):
             self._ledger.set_states(position, bytearray(states.tobytes()), self._errors[position])

@@ -11,8 +11,12 @@ from dataflow.engine.intervals import IntervalSet
 from dataflow.engine.records import Explosion, Source, StageRecord, Waiter
 from dataflow.errors import MapLengthError
 from dataflow.graph.nodes import Elements, Input, Items, Node, Rows, Template, Whole, inputs_of
+from dataflow.states import StateType
 
-__all__ = ["Wiring", "all_doomed", "failed_inputs", "length_error"]
+__all__ = ["Wiring", "doomed_steps", "failed_inputs", "length_error", "steps_doomed_by"]
+
+SKIPPED = int(StateType.SKIPPED)
+UPSTREAM_FAILED = int(StateType.UPSTREAM_FAILED)
 
 
 class Wiring:
@@ -161,16 +165,41 @@ def failed_inputs(stage: StageRecord, facts: dict[Node, NodeFacts]) -> dict[int,
     return found
 
 
-def all_doomed(stage: StageRecord, broken: dict[int, tuple[int, bytes | None]]) -> bool:
-    """Whether no step of the program can run, because each rests, over others, on a failed input."""
+def doomed_steps(
+    stage: StageRecord, broken: dict[int, tuple[int, bytes | None]]
+) -> tuple[tuple[int, bytes | None], ...]:
+    """How each step of the program ends, if each rests, over others, on an input that failed or was skipped.
+
+    Nothing if some step may run: then a worker finds out.
+    """
+    constants = len(stage.compiled.program.constants)
+    return _ends(stage, {constants + position: found for position, found in broken.items()}, {})
+
+
+def steps_doomed_by(
+    stage: StageRecord, ended: dict[int, tuple[int, bytes | None]]
+) -> tuple[tuple[int, bytes | None], ...]:
+    """The same for a program of which some steps, by position, end without having run."""
+    return _ends(stage, {}, ended)
+
+
+def _ends(
+    stage: StageRecord, doomed: dict[int, tuple[int, bytes | None]], ended: dict[int, tuple[int, bytes | None]]
+) -> tuple[tuple[int, bytes | None], ...]:
     program = stage.compiled.program
-    doomed = {len(program.constants) + position for position in broken}
     first_step = len(program.constants) + program.broadcasts + program.columns
+    ends: list[tuple[int, bytes | None]] = []
     for position, step in enumerate(program.steps):
-        if doomed.isdisjoint(step.guards):
-            return False
-        doomed.add(first_step + position)
-    return True
+        causes = [doomed[guard] for guard in step.guards if guard in doomed]
+        if position in ended:
+            end = ended[position]
+        elif not causes or step.rules.judges:
+            return ()
+        else:
+            end = next((cause for cause in causes if cause[0] == SKIPPED), (UPSTREAM_FAILED, causes[0][1]))
+        doomed[first_step + position] = end
+        ends.append(end)
+    return tuple(ends)
 
 
 def length_error(node: Node, stage: StageRecord) -> MapLengthError:

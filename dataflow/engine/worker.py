@@ -6,8 +6,10 @@ import importlib
 import pickle
 import sys
 import time
+from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -17,13 +19,15 @@ from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.context import inside_task
 from dataflow.engine.columns import Column, open_levels
-from dataflow.engine.control import Control, Progress, running
+from dataflow.engine.control import Control, Progress, cancelled_runs, running
 from dataflow.engine.failures import Failure, pack_error
 from dataflow.engine.inputs import resolve, resolve_column
+from dataflow.engine.ledger import HeldElements, Ledger
 from dataflow.engine.report import Report
-from dataflow.engine.walk import Ledger, walk_carefully, walk_fast
+from dataflow.engine.walk import CarefulWalk, walk_fast
 from dataflow.engine.walk_async import walk_async
-from dataflow.errors import UnpicklableResult
+from dataflow.engine.watched import run_walk
+from dataflow.errors import Cancelled, UnpicklableResult
 from dataflow.states import StateType
 
 __all__ = ["WorkerContext", "run_batch"]
@@ -50,45 +54,72 @@ class WorkerContext:
 
 def run_batch(
     program: Program, batch: Batch, dependencies: Sequence[Any], context: WorkerContext
-) -> tuple[Report, tuple[Column, ...]]:
+) -> tuple[Report, tuple[Any, ...]]:
     """Run the elements of a batch.
 
     Returns:
-        The report, and a column for each output of the program.
+        The report, and a column for each output of the program; behind them, where elements may leave a batch
+        unfinished, how far those came that did.
     """
     started, began = time.time(), context.clock()
-    ledger = Ledger(program, batch.count, passing=context.passing)
+    if batch.most_at_once is not None:
+        context = replace(context, async_concurrency=min(context.async_concurrency, batch.most_at_once))
+    isolated, owner = None, f"{context.run_id}-{batch.number}"
+    if any(step.rules.isolation for step in program.steps):
+        # Loaded with the first task that needs it: workers of other flows start faster without it.
+        isolated = importlib.import_module("dataflow.engine.isolated")
+        program = isolated.isolated(program, owner)
+    ledger = _ledger(program, batch, dependencies, context)
+    if isolated is not None:
+        ledger.ends.append(partial(isolated.stop_isolated, owner))
     frame, columns, careful = _frame(program, batch, dependencies)
     deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
-    token = inside_task.set(True)
+    token = inside_task.set(ledger.nested)
     try:
-        if program.is_kept:
-            done = _walk_persisted(ledger, frame, columns, batch, context, deadline)
-        else:
-            done = _walk(ledger, frame, columns, batch, context, deadline, careful=careful)
+        walk = _walk_persisted if program.is_kept else _walk_careful if careful or ledger.is_special else _walk
+        done = 0 if context.run_id in cancelled_runs else walk(ledger, frame, columns, batch, context, deadline)
     finally:
         inside_task.reset(token)
         running.pop((context.run_id, batch.number), None)
+    waiting = tuple(sorted(offset for offset in ledger.delays if offset < done))
     types: list[set[type]] = [set(map(type, values)) for values in ledger.outputs] if context.crosses_processes else []
     if context.crosses_processes:
         _refuse_unpicklable(program, ledger, types)
-    outputs = tuple(
+    outputs: tuple[Any, ...] = tuple(
         Column(values, failed=ledger.failed(position), kind=kind)
         for position, values, kind in zip(program.outputs, ledger.outputs, _kinds(ledger, types), strict=True)
     )
+    lengths = _lengths(program, outputs)
+    if program.may_hold:
+        outputs = (*outputs, HeldElements(ledger.held))
     report = Report(
         batch=batch.number,
         count=done,
         started=started,
         seconds=context.clock() - began,
         steps=ledger.report(done),
-        sizes=tuple(column.size_bytes for column in outputs),
-        totals=_totals(program, outputs),
+        sizes=tuple(column.size_bytes for column in outputs[: len(program.outputs)]),
+        totals=tuple(map(sum, lengths)),
+        lengths=tuple(array("i", each).tobytes() for each in lengths) if batch.is_scattered or waiting else (),
         values=_riding_values(program, ledger) if done == 1 and context.crosses_processes else (),
-        waiting=tuple(ledger.waiting),
+        waiting=waiting,
+        delays=tuple(ledger.delays[offset] for offset in waiting),
         worker=context.name,
     )
     return report, outputs
+
+
+def _ledger(program: Program, batch: Batch, dependencies: Sequence[Any], context: WorkerContext) -> Ledger:
+    """An empty ledger of a batch that knows which elements are gone on with, and what is cancelled."""
+    ledger = Ledger(program, batch.count, passing=context.passing)
+    for span in batch.held:
+        elements: HeldElements = dependencies[span.dependency]
+        found = ((at, elements.held.get(span.offset + at)) for at in range(span.count))
+        ledger.resumed.update((span.start + at, held) for at, held in found if held is not None)
+    for position in batch.cancelled:
+        error = Cancelled("it was cancelled before it ended", where=f"task {program.steps[position].name!r}")
+        ledger.cancelled[position] = Failure(int(StateType.CANCELLED), pack_error(error))
+    return ledger
 
 
 def _walk(
@@ -98,16 +129,29 @@ def _walk(
     batch: Batch,
     context: WorkerContext,
     deadline: float,
-    *,
-    careful: bool,
 ) -> int:
-    rows = zip(*columns, strict=True) if columns else repeat((), batch.count)
+    """Run elements whose inputs are whole."""
     if ledger.program.is_async:
-        return walk_async(ledger, frame, rows, context.clock, deadline, context.async_concurrency)
-    control = _controlled(ledger.progress, batch, context, deadline)
-    if careful:
-        return walk_carefully(ledger, frame, rows, context.clock, control)
+        return _walk_careful(ledger, frame, columns, batch, context, deadline)
+    rows = zip(*columns, strict=True) if columns else repeat((), batch.count)
+    control = _controlled(ledger, ledger.progress, batch, context, deadline)
     return walk_fast(ledger, frame, columns, rows, context.clock, control)
+
+
+def _walk_careful(
+    ledger: Ledger,
+    frame: list[Any],
+    columns: list[Sequence[Any]],
+    batch: Batch,
+    context: WorkerContext,
+    deadline: float,
+) -> int:
+    """Run elements whose inputs may be failures, that are gone on with, or that are watched."""
+    rows = iter(zip(*columns, strict=True) if columns else repeat((), batch.count))
+    control = _controlled(ledger, ledger.progress, batch, context, deadline)
+    if ledger.program.is_async:
+        return walk_async(ledger, frame, rows, context.clock, control, context.async_concurrency)
+    return run_walk(CarefulWalk(ledger, frame, rows, context.clock, control))
 
 
 def _walk_persisted(
@@ -121,15 +165,15 @@ def _walk_persisted(
     # Loaded with the first program that keeps results: workers of other flows start faster without it.
     persisted = importlib.import_module("dataflow.engine.walk_persisted")
     walk = persisted.walk_of(ledger, frame, columns, batch, context.clock, context.async_concurrency)
-    done: int = walk.run(_controlled(walk.progress, batch, context, deadline), persisted.first_chunk(batch))
+    control = _controlled(ledger, walk.progress, batch, context, deadline)
+    done: int = walk.run(control, persisted.first_chunk(batch))
     return done
 
 
-def _controlled(progress: Progress, batch: Batch, context: WorkerContext, deadline: float) -> Control:
-    """The control of a walk, known to this process if the batch may be asked for its rest."""
-    control = Control(progress, context.clock, deadline)
-    if batch.budget_seconds is not None:
-        running[context.run_id, batch.number] = control
+def _controlled(ledger: Ledger, progress: Progress, batch: Batch, context: WorkerContext, deadline: float) -> Control:
+    """The control of a walk, known to this process, because the batch may be asked for its rest, or to stop."""
+    control = running[context.run_id, batch.number] = Control(progress, context.clock, deadline)
+    control.on_cancel = ledger.ends
     return control
 
 
@@ -138,16 +182,24 @@ def _frame(program: Program, batch: Batch, dependencies: Sequence[Any]) -> tuple
     broadcasts = [resolve(recipe, dependencies) for recipe in batch.broadcasts]
     resolved = [resolve_column(recipe, dependencies) for recipe in batch.columns]
     careful = any(may_fail for _, may_fail in resolved) or any(type(value) is Failure for value in broadcasts)
+    careful = careful or program.judges
     empty = [None] * (program.columns + len(program.steps))
     return [*program.constants, *broadcasts, *empty], [values for values, _ in resolved], careful
 
 
-def _totals(program: Program, outputs: tuple[Column, ...]) -> tuple[int, ...]:
-    column_of = dict(zip(program.outputs, outputs, strict=True))
-    return tuple(
-        sum(1 for _ in open_levels(column_of[position].values, depth, program.steps[position].name))
+def _lengths(program: Program, outputs: tuple[Any, ...]) -> list[list[int]]:
+    """For each measure of the program, how many elements each value has when opened."""
+    column_of = dict(zip(program.outputs, outputs, strict=False))
+    return [
+        [_length(value, depth, program.steps[position].name) for value in column_of[position].values]
         for position, depth in program.measures
-    )
+    ]
+
+
+def _length(value: Any, depth: int, whose: str) -> int:
+    if depth == 1 and type(value) is list:
+        return len(value)
+    return sum(1 for _ in open_levels([value], depth, whose))
 
 
 def _kinds(ledger: Ledger, types: list[set[type]]) -> list[type | None]:

@@ -11,7 +11,7 @@ from typing import Any
 from dataflow.errors import ArgumentError, MapError
 from dataflow.graph.kinds import ATOMIC
 from dataflow.graph.mapping import Decision, Iterated, Spaces, common_space, decide, decide_waits, read_generators
-from dataflow.graph.nodes import Argument, Constant, Graph, Node, Reference, Space, TaskSpec, Whole
+from dataflow.graph.nodes import Argument, Constant, Graph, Node, Reference, Space, TaskSpec, Whole, judged
 from dataflow.graph.reading import Reader
 
 __all__ = ["Builder"]
@@ -86,11 +86,17 @@ class Builder:
             named = {name: call.decide(value, name) for name, value in keywords.items()}
             after = () if wait_for is None else call.waits(wait_for)
             read = read_generators(call.iterated, strict=strict)
+            if read:
+                positional = tuple([read.get(id(given), given) for given in positional])
+                named = {name: read.get(id(given), given) for name, given in named.items()}
+            if task.rules.judges:
+                positional, after = tuple(map(judged, positional)), tuple(map(judged, after))
+                named = {name: judged(given) for name, given in named.items()}
             return Node(
                 graph=self.graph,
                 task=task,
-                arguments=tuple([read.get(id(given), given) for given in positional]) if read else positional,
-                keywords={name: read.get(id(given), given) for name, given in named.items()} if read else named,
+                arguments=positional,
+                keywords=named,
                 after=after,
                 space=call.space(strict=strict),
                 strict=strict,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ __all__ = [
     "TaskSpec",
     "Template",
     "Whole",
+    "inputs_of",
+    "judged",
 ]
 
 
@@ -261,6 +263,22 @@ def inputs_of(argument: Argument) -> tuple[Input, ...]:
             return tuple(used for row in rows for used in inputs_of(row))
         case _:
             return ()
+
+
+def judged(argument: Argument) -> Argument:
+    """The argument with all its inputs judged by a trigger."""
+    match argument:
+        case Whole(used):
+            return Whole(replace(used, judged=True))
+        case Elements(used):
+            return Elements(replace(used, judged=True))
+        case Template(skeleton, many):
+            inputs = (replace(inner, judged=True) if isinstance(inner, Input) else inner for inner in many)
+            return Template(skeleton, tuple(inputs))
+        case Rows(rows):
+            return Rows(tuple(judged(row) for row in rows))  # type: ignore[misc]  # a row stays one of its kind
+        case _:
+            return argument
 
 
 class Reference:

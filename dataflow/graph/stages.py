@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from dataflow.graph.nodes import Elements, Input, Node, Space, Whole, inputs_of
+from dataflow.known_limits import effective
+from dataflow.rules import Rules
 
 __all__ = ["Stage", "form_stages"]
 
@@ -100,11 +102,16 @@ def _is_near(node: Node, used: Input) -> bool:
     up = used.node
     if used.depth or used.index is not None or used.allow_failure or up.task.is_async != node.task.is_async:
         return False
-    if up.task.batch_size != node.task.batch_size:
+    if up.task.batch_size != node.task.batch_size or not _same_limits(up.task.rules, node.task.rules):
         return False
     if node.space is None or up.space is None:
         return node.space is up.space
     return node.space.root() is up.space.root() and _only_element_wise(node, up)
+
+
+def _same_limits(rules: Rules, others: Rules) -> bool:
+    """Whether an element needs places of the same limits for both, so that one step does not hold those of another."""
+    return rules.limits == others.limits or effective(rules.limits) == effective(others.limits)
 
 
 def _only_element_wise(node: Node, up: Node) -> bool:

@@ -21,7 +21,7 @@ from dataflow import as_completed, flow, task, unmapped
 from dataflow.errors import Cancelled, WorkLost
 from dataflow.graph.builder import Builder
 from dataflow.graph.nodes import Graph
-from dataflow.session import open_run
+from dataflow.run_starts import open_run
 from dataflow.states import StateType
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dataflow.annotations import allow_failure, unmapped
 from dataflow.bodies import current_body
-from dataflow.context import current_run, inside_task
+from dataflow.context import current_run
 from dataflow.errors import (
     ArgumentError,
     FlowFailed,
@@ -272,16 +272,6 @@ def test_flow_calls_flow() -> None:
     assert outer() == 8
     assert clusters == ["inline"]
     assert current_run.get() is None
-
-
-def test_flow_inside_a_task_is_not_built() -> None:
-    """A flow called by a task's function comes later and is refused by name until then."""
-    token = inside_task.set(True)
-    try:
-        with pytest.raises(NotImplementedError, match="calling a flow inside a task is not built yet"):
-            inline(lambda: 1)()
-    finally:
-        inside_task.reset(token)
 
 
 def test_tasks_of_tasks_are_plain_calls() -> None:

@@ -54,14 +54,15 @@ def test_call_outside_a_flow_is_the_function() -> None:
 
 
 def test_call_inside_a_task_is_the_function() -> None:
-    """A task called by a task's function runs in its place, even while a flow is being built around."""
-    token = inside_task.set(True)
+    """A task called by a task's function runs in its place, but in a block of its own it becomes a node."""
+    token = inside_task.set([])
     try:
-        with Flow("outer") as flow:
-            assert add(2) == 3
+        assert add(2) == 3
+        with Flow("own") as flow:
+            add(2)
     finally:
         inside_task.reset(token)
-    assert flow.tasks == set()
+    assert len(flow.tasks) == 1
 
 
 def test_state_outside_a_flow() -> None:
@@ -188,17 +189,6 @@ def test_submit_and_map_need_a_flow(verb: str) -> None:
     """Outside a flow there is nothing to submit to, and the message says what to write."""
     with pytest.raises(UsageError, match="below @flow"):
         getattr(add, verb)([1])
-
-
-@pytest.mark.parametrize("verb", ["submit", "map"])
-def test_submit_and_map_inside_a_task_are_not_built(verb: str) -> None:
-    """Starting work from inside a task comes later and is refused by name until then."""
-    token = inside_task.set(True)
-    try:
-        with pytest.raises(NotImplementedError, match=rf"add: \.{verb} inside a task is not built yet"):
-            getattr(add, verb)([1])
-    finally:
-        inside_task.reset(token)
 
 
 def test_handle_outside_its_flow() -> None:

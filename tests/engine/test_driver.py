@@ -12,7 +12,7 @@ from dataflow.compiler.plan import compile_stages
 from dataflow.engine.assemble import Assembled
 from dataflow.engine.clusters.inline import InlineCluster, InlineShell
 from dataflow.engine.driver import Driver
-from dataflow.engine.events import CancelAsked, Event, StagesAdded
+from dataflow.engine.events import CancelAsked, CancelOverdue, Event, StagesAdded
 from dataflow.engine.failures import unpack_error
 from dataflow.engine.shell import Post
 from dataflow.graph.nodes import Node
@@ -28,12 +28,13 @@ class HandShell(InlineShell):
     threaded = True
 
     def __init__(self, post: Post, *, at_once: bool) -> None:
-        super().__init__(post)
+        super().__init__("run", post)
         self.at_once = at_once
         self.submitted: list[Assembled] = []
         self.arrived = threading.Event()
         self.closed = 0
         self.cancelled: list[int] = []
+        self.stopped: list[int] = []
 
     def submit(self, batches: Sequence[Assembled]) -> None:
         self.submitted.extend(batches)
@@ -45,6 +46,9 @@ class HandShell(InlineShell):
         """Run what was submitted, in the calling thread."""
         assert self.arrived.wait(PATIENCE_SECONDS)
         super().submit(self.submitted)
+
+    def stop(self, batches: Sequence[Any], *, whole_run: bool) -> None:
+        self.stopped.extend(batch.number for batch in batches)
 
     def cancel(self, batches: Sequence[Any]) -> None:
         self.cancelled.extend(batch.number for batch in batches)
@@ -269,13 +273,16 @@ def test_what_is_true_is_given_even_after_a_failure(open_driver: Open) -> None:
 
 
 def test_cancel_reaches_the_cluster(open_driver: Open) -> None:
-    """Batches under way are taken off, and a report that comes late changes nothing."""
+    """Batches under way are asked to stop; when time is up they are taken off, and a late report changes nothing."""
     cluster = HandCluster(at_once=False)
     driver = open_driver(cluster)
     node, event = added(lambda graph: graph.map(double, [1, 2], batch_size=2))
     driver.post(event)
     assert cluster.shell.arrived.wait(PATIENCE_SECONDS)
     driver.post(CancelAsked(error_bytes("cancelled")))
+    assert driver.wait(lambda: cluster.shell.stopped == [0], PATIENCE_SECONDS)
+    assert not driver.wait(ended(driver, node), 0.0)
+    driver.post(CancelOverdue(error_bytes("still running")))
     assert driver.wait(ended(driver, node), PATIENCE_SECONDS)
     assert driver.wait(lambda: bool(cluster.shell.cancelled), PATIENCE_SECONDS)
     cluster.shell.go()

@@ -11,8 +11,11 @@ from dataflow.engine.events import (
     BatchLost,
     BatchReported,
     CancelKeys,
+    CancelOverdue,
+    NodesCancelled,
     Recall,
     RestReturned,
+    Stop,
     Submit,
     ThreadsChanged,
     TimerFired,
@@ -150,7 +153,8 @@ def test_a_rest_that_was_given_back_runs_next(run: Rehearsal) -> None:
     run.start()
     assert [spans_of(batch) for batch in run.sent[:2]] == [[("work", 0, 10)], [("work", 10, 20)]]
     instructions = run.answer(run.next(), count=3, seconds=0.003)
-    assert next(spans_of(i.batch) for i in instructions if isinstance(i, Submit)) == [("work", 3, 10)]
+    sent = next(spans_of(i.batch) for i in instructions if isinstance(i, Submit))
+    assert sent == [("work", 3, 10), ("work", 54, 104)]  # beside new ones
     assert run.segments(node) == [(0, 3)]
     run.finish(seconds=0.001)
     assert run.facts(node).ended
@@ -324,18 +328,49 @@ def test_an_answer_of_a_batch_that_is_not_under_way_is_ignored(run: Rehearsal) -
 
 
 def test_cancel_ends_everything(run: Rehearsal) -> None:
-    """What has ended stays; what is under way, ready or waiting is cancelled, and nothing more is sent."""
+    """What has ended stays, what waits is cancelled, what is under way ends as it says, and nothing more is sent."""
     first = run.map(work, range(20), batch_size=2)
     last = run.call(gather, first)
     run.start()
     run.answer(run.next())
-    under_way = tuple(run.waiting.values())
-    assert run.cancel() == [CancelKeys(under_way)]
-    assert run.states(first) == ["COMPLETED"] * 2 + ["CANCELLED"] * 18
+    under_way = list(run.waiting.values())
+    assert run.cancel() == [Stop(tuple(under_way))]
     assert run.states(last) == ["CANCELLED"]
+    assert not run.facts(first).ended
+    answered, lost, *others = under_way
+    run.waiting = {batch.number: batch for batch in others}
+    assert not [i for i in run.tell(BatchReported(report_of(answered, count=1))) if isinstance(i, Submit)]
+    assert run.tell(BatchLost(lost.number, error_bytes("not begun"), again=False, state=StateType.CANCELLED)) == []
+    assert run.tell(CancelOverdue(error_bytes("still running"))) == [CancelKeys(tuple(others))]
+    assert run.facts(first).counts == {StateType.COMPLETED: 3, StateType.CANCELLED: 17}
     assert run.facts(last).state_type() is StateType.CANCELLED
-    assert run.tell(BatchReported(report_of(under_way[0]))) == []
+    assert run.tell(BatchReported(report_of(others[0]))) == []
     assert run.cancel() == []
+
+
+def test_cancelling_a_node_leaves_what_it_uses(run: Rehearsal) -> None:
+    """Of two tasks in one batch the second is cancelled: the first goes on, and later batches say what not to run."""
+    first = run.map(work, range(1000))
+    second = run.map(work, first)
+    run.start()
+    under_way = list(run.waiting.values())
+    assert run.tell(NodesCancelled((second,), error_bytes("cancelled"))) == [Recall(tuple(under_way))]
+    run.answer(run.next())
+    assert [run.assembled[batch.number].batch.cancelled for batch in list(run.waiting.values())[-1:]] == [(1,)]
+    assert not run.facts(first).ended
+
+
+def test_cancelling_a_node_that_has_not_begun_ends_it_at_once(run: Rehearsal) -> None:
+    """Its elements are cancelled, what uses it is upstream failed, and what it waits for goes on."""
+    first = run.map(work, range(4))
+    second = run.call(gather, first)
+    third = run.call(gather, second)
+    run.start()
+    run.tell(NodesCancelled((second,), error_bytes("cancelled")))
+    assert (run.states(second), run.states(third)) == (["CANCELLED"], ["UPSTREAM_FAILED"])
+    assert not run.facts(first).ended
+    run.finish()
+    assert run.states(first) == ["COMPLETED"] * 4
 
 
 def test_cancel_ends_what_is_added_later(run: Rehearsal) -> None:

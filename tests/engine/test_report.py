@@ -8,15 +8,27 @@ from array import array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataflow.engine.report import Report, StepReport
+from dataflow.engine.report import Report, StepReport, Try
 from dataflow.states import StateType
 
 STATES = st.sampled_from([int(state) for state in StateType])
+TRIES = st.builds(
+    Try,
+    state=STATES,
+    started=st.floats(0, 2e9),
+    seconds=st.floats(0, 1e6),
+    error=st.binary(max_size=9),
+    delay_seconds=st.floats(0, 1e6),
+    round=st.integers(1, 9),
+)
 STEPS = st.builds(
     StepReport,
     states=STATES | st.lists(STATES).map(bytes),
     seconds=st.lists(st.floats(0, 1e6, width=32)).map(lambda values: array("f", values).tobytes()),
     errors=st.dictionaries(st.integers(0, 1000), st.binary(max_size=20), max_size=3),
+    tries=st.dictionaries(st.integers(0, 1000), st.lists(TRIES, max_size=2).map(tuple), max_size=2),
+    notes=st.dictionaries(st.integers(0, 1000), st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=2),
+    inputs=st.dictionaries(st.integers(0, 1000), st.binary(max_size=20), max_size=2),
 )
 REPORTS = st.builds(
     Report,
@@ -52,18 +64,29 @@ def test_a_report_is_the_same_after_its_way(report: Report) -> None:
 
 def test_only_plain_types_travel() -> None:
     """The wire form can be written by an encoder that knows nothing of ours (bytes aside)."""
-    step = StepReport(states=bytes([2, 3]), seconds=bytes(8), errors={1: b"e"}, keys=b"k")
+    step = StepReport(
+        states=bytes([2, 3]),
+        seconds=bytes(8),
+        errors={1: b"e"},
+        keys=b"k",
+        tries={1: (Try(3, 0.5, 1.0, b"e", 30.0),)},
+        notes={0: ("Done", "well")},
+    )
     wire = Report(batch=1, count=2, started=0.5, seconds=1.0, steps=(step,), sizes=(10,), totals=(3,)).to_wire()
     assert json.loads(json.dumps(wire, default=lambda value: list(value))) == {
         "batch": 1,
         "count": 2,
         "started": 0.5,
         "seconds": 1.0,
-        "steps": [[[2, 3], [0] * 8, [[1, [101]]], [107]]],
+        "steps": [
+            [[2, 3], [0] * 8, [107], [[1, [101]]], [[1, [[3, 0.5, 1.0, [101], 30.0, 1]]]], [[0, ["Done", "well"]]], []]
+        ],
         "sizes": [10],
         "totals": [3],
+        "lengths": [],
         "values": [],
         "waiting": [],
+        "delays": [],
         "worker": "",
         "crashed": None,
     }

@@ -26,7 +26,7 @@ def answer_waiting(run: Rehearsal, waiting: tuple[int, ...]) -> list[object]:
     batch = run.next()
     del run.waiting[batch.number]
     run.made.update(batch.output_keys())
-    return list(run.tell(BatchReported(replace(report_of(batch), waiting=waiting))))
+    return list(run.tell(BatchReported(replace(report_of(batch), waiting=waiting, delays=(0.5,) * len(waiting)))))
 
 
 def test_waiting_elements_are_sent_again_after_a_while(run: Rehearsal) -> None:
@@ -54,7 +54,7 @@ def test_other_work_goes_on_meanwhile(run: Rehearsal) -> None:
     run.start(kept=[first, second])
     answer_waiting(run, (0, 1))
     assert [spans_of(batch) for batch in run.waiting.values()] == [[("add_one-2", 0, 3)]]
-    assert run.machine.dispatcher.wants_timer
+    assert run.machine.dispatcher.due_in(0.0) == 0.0
 
 
 def test_columns_of_a_batch_that_only_waits_are_dropped(run: Rehearsal) -> None:

@@ -15,7 +15,8 @@ from dataflow.compiler.program import Program, Step
 from dataflow.engine.control import STOP
 from dataflow.engine.failures import Failure, pack_error, unpack_error
 from dataflow.engine.generated import source_of
-from dataflow.engine.walk import Ledger, walk_carefully, walk_fast
+from dataflow.engine.ledger import Ledger
+from dataflow.engine.walk import CarefulWalk, walk_fast
 from dataflow.states import StateType
 
 DONE, FAILED, BLOCKED = int(StateType.COMPLETED), int(StateType.FAILED), int(StateType.UPSTREAM_FAILED)
@@ -85,7 +86,7 @@ def walked(
     if walk == "fast":
         done = walk_fast(ledger, frame, columns, rows, clock, control)
     else:
-        done = walk_carefully(ledger, frame, rows, clock, control)
+        done = CarefulWalk(ledger, frame, iter(rows), clock, control).run()
     steps = ledger.report(done)
     return Walked(
         done=done,
@@ -249,7 +250,7 @@ def test_what_passes_ends_the_batch(walk: str) -> None:
         if walk == "fast":
             walk_fast(ledger, [None, None], [[1]], [(1,)], float, lambda now: now)
         else:
-            walk_carefully(ledger, [None, None], [(1,)], float, lambda now: now)
+            CarefulWalk(ledger, [None, None], iter([(1,)]), float, lambda now: now).run()
 
 
 def test_ctrl_c_behind_the_last_step_ends_the_batch() -> None:
@@ -276,7 +277,7 @@ def test_failures_that_come_in_block_the_steps_that_use_them() -> None:
 
 
 SOURCE = """\
-def walk(v0, v1, rows, clock, control, stamps, recover, *keep):
+def walk(v0, v1, rows, clock, control, stamps, recover, nested, *keep):
     keep0, keep1, = keep
     t0 = t1 = clock()
     stamp = stamps.append
@@ -286,8 +287,12 @@ def walk(v0, v1, rows, clock, control, stamps, recover, *keep):
     for v2, v3 in rows:
         v4 = v5 = MISSING
         try:
-            v4 = f0(v2, v0, y=v3); t0 = clock()
-            v5 = f1(v4); t1 = clock()
+            value = f0(v2, v0, y=v3)
+            if type(value) is State or nested: raise Returned(value)
+            v4 = value; t0 = clock()
+            value = f1(v4)
+            if type(value) is State or nested: raise Returned(value)
+            v5 = value; t1 = clock()
             stamp(t0); stamp(t1)
         except BaseException as error:
             v4, v5, = recover(done, error, [v0, v1, v2, v3, v4, v5], [t0, t1])

@@ -11,7 +11,7 @@ import pytest
 
 from dataflow.compiler.program import Program, Step
 from dataflow.engine.failures import Failure, unpack_error
-from dataflow.engine.walk import Ledger
+from dataflow.engine.ledger import Ledger
 from dataflow.engine.walk_async import walk_async
 from dataflow.states import StateType
 
@@ -39,7 +39,8 @@ def walk(
     """Walk a column."""
     ledger = Ledger(made, len(values))
     frame = [None] * (1 + len(made.steps))
-    done = walk_async(ledger, frame, [(value,) for value in values], clock, deadline, concurrency)
+    rows = [(value,) for value in values]
+    done = walk_async(ledger, frame, rows, clock, lambda now: -1.0 if now >= deadline else now, concurrency)
     return done, ledger
 
 

@@ -6,11 +6,20 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dataflow import context, triggers
 from dataflow.graph.nodes import TaskSpec
+from dataflow.retries import RetryPolicy
+from dataflow.rules import PLAIN, Rules
+from dataflow.signals import NOTHING, Loop, Skip
+from dataflow.states import Cancelled, Completed, Crashed, Failed, Looping, Pending, Skipped, TimedOut
+from tests.semantics.virtual_time import sleep, sleep_later
 
-__all__ = ["FUNCTIONS", "number", "specs"]
+__all__ = ["FUNCTIONS", "PLAIN_NAMES", "RULED_NAMES", "number", "specs"]
 
 MODULUS = 1009
+LIMIT_SECONDS = 0.4
+"""Long enough for a busy machine not to hit it by chance."""
+TOO_LONG_SECONDS = 0.8
 
 
 class Refused(Exception):
@@ -21,6 +30,8 @@ def number(value: Any) -> int:
     """Fold any value into one small number that depends on its structure, its order and its exceptions."""
     if isinstance(value, BaseException):
         return 17 + len(type(value).__name__)
+    if value is NOTHING:
+        return 11
     if isinstance(value, dict):
         return number([*value.keys(), *value.values()])
     if isinstance(value, (list, tuple)):
@@ -67,9 +78,130 @@ async def combine_later(x: Any, y: Any = 0) -> int:
     return refuse_some(x, y) + 1
 
 
+def flaky(x: Any, y: Any = 1) -> int:
+    """Refuses as often as its arguments say, then gives the number of the attempt with its answer."""
+    refusals, attempt = (number(x) + number(y)) % 3, context.get("attempt")
+    if attempt <= refusals:
+        raise Refused(f"attempt {attempt} of {refusals + 1}")
+    return 10 * number(x) + attempt
+
+
+async def flaky_later(x: Any, y: Any = 1) -> int:
+    return flaky(x, y)
+
+
+def dawdle(x: Any, y: Any = 0) -> int:
+    """Takes too long where it is given a three, at first."""
+    if number(x) == 3 and context.get("attempt") <= number(y) + 1:
+        sleep(TOO_LONG_SECONDS)
+    return number(x) + context.get("attempt")
+
+
+async def dawdle_later(x: Any, y: Any = 0) -> int:
+    if number(x) == 3 and context.get("attempt") <= number(y) + 1:
+        await sleep_later(TOO_LONG_SECONDS)
+    return number(x) + context.get("attempt")
+
+
+def skip_some(x: Any, y: Any = 1) -> int:
+    folded = number(x) + number(y)
+    if folded % 3 == 0:
+        raise Skip(f"{folded} is a multiple of three", result=folded if folded % 2 else None)
+    return folded
+
+
+def skip_all(x: Any, y: Any = 0) -> int:
+    raise Skip("all are skipped", result=number(x))
+
+
+def loop(x: Any, y: Any = 0) -> int:
+    """Adds up some rounds; in each, it refuses as often as the number of the round says."""
+    count, total = context.get("task_loop_count"), context.get("task_loop_result", number(y))
+    if count % 2 == 0 and context.get("attempt") <= number(y) % 3:
+        raise Refused(f"round {count}")
+    if count <= number(x) % 4:
+        raise Loop(total + count)
+    return total
+
+
+def state_of(x: Any, y: Any = 0) -> Any:
+    """Gives its answer as a state."""
+    folded = number(x)
+    if folded % 10 == 6 and context.get("task_loop_count") == 1:
+        return Looping(data=number(y))
+    kinds = (Completed, Completed, Failed, TimedOut, Crashed, Cancelled, Completed, Skipped, Pending, Failed)
+    data = Refused(f"state {folded}") if folded % 10 == 9 else context.get("task_loop_result", folded)
+    return kinds[folded % 10](message=f"state {folded}", data=data)
+
+
+def crash_some(x: Any, y: Any = 1) -> int:
+    folded = number(x) + number(y)
+    if folded % 3 == 0:
+        raise SystemExit(folded)
+    return folded
+
+
+def only_first(task: Any, task_run: Any, state: Any) -> bool:
+    """A retry condition: after the first attempt, of failures."""
+    assert task.name and state.is_failed()
+    return bool(task_run.run_count == 1)
+
+
+PLAIN_FUNCTIONS = (combine, keep, refuse_some, refuse_all, some, nested, label, pair, combine_later)
+AT_ONCE = RetryPolicy(retries=1)
+AFTER_A_WHILE = RetryPolicy(retries=2, delays_seconds=(0.01, 0.0, 0.02))
+IN_TIME = Rules(timeout_seconds=LIMIT_SECONDS)
+BY_TRIGGER = {
+    str(trigger): Rules(trigger=trigger)
+    for trigger in (
+        triggers.all_failed,
+        triggers.all_finished,
+        triggers.any_failed,
+        triggers.any_successful,
+        triggers.not_all_skipped,
+        triggers.some_failed(at_least=2),
+        triggers.some_failed(at_most=0.5),
+        triggers.some_successful(at_least=1, at_most=2),
+        triggers.always_run,
+    )
+}
+TOLERANT = {
+    f"{name}, tolerant": Rules(trigger=trigger, skip_on_upstream_skip=False)
+    for name, trigger in (
+        ("all_successful", triggers.all_successful),
+        ("all_finished", triggers.all_finished),
+        ("any_successful", triggers.any_successful),
+        ("some_failed", triggers.some_failed(at_least=0.3)),
+        ("not_all_skipped", triggers.not_all_skipped),
+    )
+}
+RULED: dict[str, tuple[Callable[..., Any], Rules]] = {
+    "skip_some": (skip_some, PLAIN),
+    "skip_all": (skip_all, PLAIN),
+    "state_of": (state_of, PLAIN),
+    "state_of@again": (state_of, Rules(retry=AT_ONCE)),
+    "crash_some": (crash_some, Rules(retry=AT_ONCE)),
+    "loop": (loop, Rules(retry=AT_ONCE)),
+    "loop@later": (loop, Rules(retry=AFTER_A_WHILE)),
+    "flaky": (flaky, Rules(retry=AT_ONCE)),
+    "flaky@later": (flaky, Rules(retry=AFTER_A_WHILE)),
+    "flaky@picky": (flaky, Rules(retry=RetryPolicy(retries=2, condition=only_first))),
+    "flaky@any_failed": (flaky, Rules(retry=AFTER_A_WHILE, trigger=triggers.any_failed)),
+    "flaky@timed": (flaky, Rules(retry=AFTER_A_WHILE, timeout_seconds=100.0)),
+    "flaky_later": (flaky_later, Rules(retry=AFTER_A_WHILE)),
+    "dawdle": (dawdle, IN_TIME),
+    "dawdle@again": (dawdle, Rules(retry=AT_ONCE, timeout_seconds=LIMIT_SECONDS)),
+    "dawdle_later": (dawdle_later, Rules(retry=AFTER_A_WHILE, timeout_seconds=LIMIT_SECONDS)),
+    **{f"keep@{name}": (keep, rules) for name, rules in (BY_TRIGGER | TOLERANT).items()},
+    **{f"combine_later@{name}": (combine_later, rules) for name, rules in list(TOLERANT.items())[:2]},
+}
+"""Functions with rules: by name, since a task of a function is another one with other rules."""
+
+PLAIN_NAMES = [function.__name__ for function in PLAIN_FUNCTIONS]
+RULED_NAMES = list(RULED)
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (combine, keep, refuse_some, refuse_all, some, nested, label, pair, combine_later)
+    **{function.__name__: function for function in PLAIN_FUNCTIONS},
+    **{name: function for name, (function, _) in RULED.items()},
 }
 
 
@@ -83,6 +215,7 @@ def specs(batch_size: int | None, more: Callable[[str], Mapping[str, Any]] = lam
                 "parameters": tuple(inspect.signature(function).parameters),
                 "is_async": inspect.iscoroutinefunction(function),
                 "batch_size": batch_size,
+                "rules": RULED[name][1] if name in RULED else PLAIN,
                 **more(name),
             }
         )

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, Phase, Verbosity, find, given, settings
 
 from dataflow.errors import UpstreamFailed
 from dataflow.graph.nodes import Graph, Node
-from dataflow.session import Run, open_run
+from dataflow.run_starts import open_run
+from dataflow.session import Run
+from dataflow.states import StateType
 from tests.semantics.flows_strategy import Lazy, Recipe, Step, Use, Wrapped, build, recipes
 from tests.semantics.functions import Refused
 from tests.semantics.interpreter import Outcome, interpret
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Do not use the `random` module"  # clusters in the background do, while hypothesis draws
 )
 
+NAMES = {kind: "".join(word.title() for word in kind.name.split("_")) for kind in StateType}
 BATCH_SIZES = (1, 7, 10_000, None)
 """One element, some, all, and what the engine chooses."""
 
@@ -55,15 +58,15 @@ def expected(outcome: Outcome) -> dict[str, Any]:
     said: dict[str, Any] = {"": _said(outcome)}
     for index, element in enumerate(outcome.elements or ()):
         said[f"[{index}]"] = _said(element)
-    if outcome.elements is not None and not outcome.completed:
-        said[""] = (outcome.state,)
+    if outcome.elements is not None:
+        said[""] = (outcome.state, written(outcome.value)) if outcome.completed else (outcome.state,)
     return said
 
 
 def _said(outcome: Outcome) -> tuple[Any, ...]:
     if outcome.state == "UpstreamFailed":
-        return outcome.state, AnyOf(written(cause) for cause in outcome.causes)
-    return outcome.state, written(outcome.value)
+        return outcome.state, AnyOf(written(cause) for cause in outcome.causes), outcome.attempts
+    return outcome.state, written(outcome.value), outcome.attempts
 
 
 class AnyOf(list[Any]):
@@ -77,20 +80,17 @@ class AnyOf(list[Any]):
 
 def observed(run: Run, node: Node) -> dict[str, Any]:
     """What a run says of a node, asked as user code asks."""
-    state = run.state(node)
     if node.space is None:
-        return {"": (state.name, _value(run, node))}
-    whole = (state.name, written(run.value(node))) if state.is_completed() else (state.name,)
-    elements = {
-        f"[{index}]": (run.state(node, index).name, _value(run, node, index)) for index in range(run.length(node))
-    }
-    return {"": whole, **elements}
+        return {"": _observed(run, node)}
+    state = run.state(node)
+    whole = (NAMES[state.type], written(run.value(node))) if state.is_completed() else (NAMES[state.type],)
+    return {"": whole, **{f"[{index}]": _observed(run, node, index) for index in range(run.length(node))}}
 
 
-def _value(run: Run, node: Node, index: int | None = None) -> Any:
-    value = run.value(node, index, raise_on_failure=False)
-    is_blocked = run.state(node, index).is_upstream_failed()
-    return written(value.__cause__ if is_blocked and isinstance(value, UpstreamFailed) else value)
+def _observed(run: Run, node: Node, index: int | None = None) -> tuple[Any, ...]:
+    state, value = run.state(node, index), run.value(node, index, raise_on_failure=False)
+    is_blocked = state.is_upstream_failed() and isinstance(value, UpstreamFailed)
+    return NAMES[state.type], written((value.__cause__ or value) if is_blocked else value), state.attempt
 
 
 def run_everything(graph: Graph, cluster: Any) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from dataflow.graph.nodes import Graph
 from dataflow.persistence import FlowPersistence, Persistence, StoreAddress
-from dataflow.session import open_run
+from dataflow.run_starts import open_run
 from dataflow_results import RunRecords, open_store
 from dataflow_results.policies import INPUTS, CachePolicy
 from tests.semantics.flows_strategy import Recipe, build, recipes

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, cast
 
+from dataflow.engine.nests import default_cluster
 from dataflow.engine.shell import Cluster
 from dataflow.errors import ClusterError
 from dataflow.settings import settings
@@ -21,6 +22,7 @@ KINDS = {
     "address": "dataflow.engine.clusters.dask:address_cluster",
     "dask": "dataflow.engine.clusters.dask:existing_cluster",
     "current": "dataflow.engine.clusters.dask:current_cluster",
+    "worker": "dataflow.engine.clusters.dask:worker_cluster",
 }
 ENTRY_POINT_GROUP = "dataflow.clusters"
 
@@ -30,14 +32,15 @@ def resolve_cluster(said: Any) -> Cluster:
 
     Args:
         said: ``"inline"``, ``"threads"``, ``"local"``, an address, a `distributed` client or cluster object, a mapping
-            with ``kind`` and the options of that kind, or None: the setting, the current Dask client, else ``"local"``.
+            with ``kind`` and the options of that kind, or None: inside a task the cluster that it runs on, elsewhere
+            the setting, the current Dask client, else ``"local"``.
 
     Raises:
         ClusterError: there is no such kind of cluster.
         ClusterUnreachable: nobody answers at the address.
     """
     if said is None or said == "":
-        said = settings().cluster or _current()
+        said = default_cluster.get() or settings().cluster or _current()
     if isinstance(said, Mapping):
         options = dict(said)
         return _make(options.pop("kind", "local"), **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import multiprocessing
 import threading
 import time
 import weakref
@@ -14,13 +15,22 @@ from distributed import Client, LocalCluster
 
 from dataflow.engine.clusters.dask_shell import DaskShell
 from dataflow.engine.clusters.processes import QuietNanny
-from dataflow.engine.events import BatchReported, RestReturned
+from dataflow.engine.events import BatchAway, BatchReported, RestReturned
+from dataflow.engine.limits.agent import agent_of_client
 from dataflow.engine.report import Report
 from dataflow.engine.shell import Post
 from dataflow.errors import ClusterError, ClusterUnreachable
 from dataflow.settings import settings
 
-__all__ = ["DaskCluster", "address_cluster", "current_cluster", "existing_cluster", "local_cluster", "threads_cluster"]
+__all__ = [
+    "DaskCluster",
+    "address_cluster",
+    "current_cluster",
+    "existing_cluster",
+    "local_cluster",
+    "threads_cluster",
+    "worker_cluster",
+]
 
 COUNT_SECONDS = 0.4
 """How old the number of worker threads may be."""
@@ -38,12 +48,14 @@ class DaskCluster:
         self.name = str(client.scheduler.address) if client.scheduler is not None else "closed"
         self.topic = f"dataflow-{client.id}"
         """Where the workers send the reports of all runs of this client."""
+        self.limits = agent_of_client(client)
         self._threads, self._counted_at = 0, float("-inf")
         self.shells: weakref.WeakValueDictionary[str, DaskShell] = weakref.WeakValueDictionary()
         client.subscribe_topic(self.topic, self._on_event)
 
     def open_shell(self, run_id: str, post: Post) -> DaskShell:
         """A shell for one run."""
+        self.limits.introduce()
         shell = self.shells[run_id] = DaskShell(self, run_id, post)
         return shell
 
@@ -62,6 +74,8 @@ class DaskCluster:
             return
         if "recalled" in wire:
             shell.post(RestReturned(wire["recalled"], wire["limit"]))
+        elif "away" in wire:
+            shell.post(BatchAway(wire["away"]))
         else:
             shell.post(BatchReported(Report.from_wire(wire)))
 
@@ -72,9 +86,14 @@ class DaskCluster:
 
 
 def local_cluster(**options: Any) -> DaskCluster:
-    """Worker processes on this machine; without options one per process of ours, started once and used again."""
+    """Worker processes on this machine; without options one per process of ours, started once and used again.
+
+    A worker process starts none of its own: what is said without options there means the cluster that it is of.
+    """
     if options:
         return _of(_start_processes(**options), crosses_processes=True)
+    if _is_worker_process():
+        return worker_cluster()
     return _once("local", crosses_processes=True)
 
 
@@ -137,6 +156,8 @@ _STARTERS = {"local": _start_processes, "threads": _start_threads}
 
 def address_cluster(*, address: str) -> DaskCluster:
     """The cluster whose scheduler listens at an address; the connection is kept for later runs."""
+    if _address_here() == address:
+        return worker_cluster()
     with _starting:
         known = _started.get(address)
         if known is None or known.client.status != "running":
@@ -186,3 +207,25 @@ def current_cluster() -> DaskCluster:
     except ValueError:
         return local_cluster()
     return existing_cluster(client_or_cluster=client.scheduler.address if client.asynchronous else client)
+
+
+def worker_cluster() -> DaskCluster:
+    """The cluster of the worker that executes this task; one connection for each process."""
+    address = _address_here()
+    with _starting:
+        running = (cluster for client, cluster in list(_clusters.items()) if client.status == "running")
+        known = next((cluster for cluster in running if cluster.name == address), None)
+        return known or existing_cluster(client_or_cluster=distributed.get_client())
+
+
+def _address_here() -> str | None:
+    """The address of the scheduler of the worker that executes this task; None outside of tasks."""
+    try:
+        return str(distributed.get_worker().scheduler.address)
+    except ValueError:
+        return None
+
+
+def _is_worker_process() -> bool:
+    """Whether this is a task in a process that is there for a worker, which may not start processes."""
+    return multiprocessing.current_process().daemon and _address_here() is not None

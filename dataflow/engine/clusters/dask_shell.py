@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from distributed import Future, KilledWorker
@@ -14,10 +15,12 @@ from dataflow.engine.assemble import Assembled, pickled_batch, pickled_program
 from dataflow.engine.columns import size_of_value
 from dataflow.engine.events import BatchLost, CancelAsked, ThreadsChanged
 from dataflow.engine.failures import pack_error
+from dataflow.engine.nests import nest_depth
 from dataflow.engine.records import BatchRecord, Lane
-from dataflow.engine.remote import RunOnWorker, recall_batch, take_part
+from dataflow.engine.remote import RunOnWorker, recall_batch, stop_batches, take_part
 from dataflow.engine.shell import Post
-from dataflow.errors import NoWorkers, WorkLost
+from dataflow.engine.slots import slot_release
+from dataflow.errors import Cancelled, NoWorkers, WorkLost
 from dataflow.settings import settings
 from dataflow.states import StateType
 
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["DaskShell"]
 
 logger = logging.getLogger("dataflow")
+ANSWER_SECONDS = 2.0
+"""How long workers may take to say whether they run what is cancelled."""
+DEEPER = 1000
+"""How much sooner the work of a run is run than that of the run it stands in, which waits for it."""
 
 
 class DaskShell:
@@ -37,6 +44,7 @@ class DaskShell:
     def __init__(self, cluster: DaskCluster, run_id: str, post: Post) -> None:
         self._cluster = cluster
         self._client = cluster.client
+        self.limits = cluster.limits
         self._crosses_processes = cluster.crosses_processes
         self.post = post
         self._run_id = run_id
@@ -49,11 +57,13 @@ class DaskShell:
         self._closed = False
         self._threads = 0
         self._waiting_since: float | None = None
+        self._depth = nest_depth()
         self._run = RunOnWorker(
             cluster.topic,
             run_id,
             crosses_processes=cluster.crosses_processes,
             async_concurrency=settings().async_concurrency,
+            depth=self._depth,
         )
         self.tend()
 
@@ -116,7 +126,8 @@ class DaskShell:
             graph = by_level[level]
             keys = [key for key in wanted if key in graph]
             if keys:
-                self._remember(self._client.get(graph, keys, sync=False, priority=level), wanted)
+                priority = level + self._depth * DEEPER
+                self._remember(self._client.get(graph, keys, sync=False, priority=priority), wanted)
 
     def _lower(self, assembled: Assembled, graph: dict[str, Any]) -> dict[str, BatchRecord | None]:
         """Add the tasks of a batch to a graph; gives the keys to hold, with the batch to blame if one is lost."""
@@ -202,8 +213,30 @@ class DaskShell:
         for record in batches:
             self._client.run(recall_batch, self._topic, self._run_id, record.number, wait=False)
 
+    def stop(self, batches: Sequence[BatchRecord], *, whole_run: bool) -> None:
+        """Ask batches to stop; those that no worker is running are lost at once, the others report how far they came.
+
+        If workers do not answer in time, all are taken for running.
+        """
+        numbers = frozenset(record.number for record in batches)
+        try:
+            answers = self._client.sync(self._ask_to_stop, numbers, whole_run, callback_timeout=ANSWER_SECONDS)
+        except Exception:
+            logger.debug("workers did not answer whether they run what is cancelled", exc_info=True)
+            return
+        started = {number for found in answers.values() for number in found}
+        waiting = [record for record in batches if record.number not in started]
+        self.cancel(waiting)
+        error = pack_error(Cancelled("it was cancelled before it began", where=f"run {self._run_id}"))
+        for record in waiting:
+            self.post(BatchLost(record.number, error, again=not whole_run, state=StateType.CANCELLED))
+
+    async def _ask_to_stop(self, numbers: frozenset[int], whole_run: bool) -> dict[str, list[int]]:
+        answers = await self._client.run(stop_batches, self._run_id, numbers, whole_run, on_error="ignore")
+        return dict(answers)
+
     def cancel(self, batches: Sequence[BatchRecord]) -> None:
-        """Take batches off the cluster; what is running now ends by itself and is dropped."""
+        """Take batches off the cluster; what is running of them ends by itself and is dropped."""
         keys = [key for record in batches for key in (record.output_keys() or [record.key])]
         futures = [future for key in keys if (future := self._futures.pop(key, None)) is not None]
         if futures and self._client.status == "running":
@@ -211,11 +244,21 @@ class DaskShell:
 
     def fetch(self, keys: Sequence[str]) -> list[Any]:
         """The columns with these keys."""
-        return self._client.gather([self._futures[key] for key in keys])  # type: ignore[no-any-return]
+        futures = [self._futures[key] for key in keys]
+        # The outputs of a batch of several are taken apart by tasks of their own, which need a thread.
+        with nullcontext() if all(future.done() for future in futures) else slot_release.get()():
+            return self._client.gather(futures)  # type: ignore[no-any-return]
 
     def fetch_part(self, key: str, start: int, stop: int) -> list[Any]:
         """Some values of a column, taken on the worker that has it."""
-        return self._client.submit(take_part, self._futures[key], start, stop, pure=False).result()  # type: ignore[no-any-return]
+        priority = (self._depth + 1) * DEEPER
+        part = self._client.submit(take_part, self._futures[key], start, stop, pure=False, priority=priority)
+        with slot_release.get()():
+            return part.result()  # type: ignore[no-any-return]
+
+    def hand_over_errors(self) -> object:
+        """Exceptions come packed from their workers."""
+        return None
 
     def close(self) -> None:
         """Drop all keys of this run."""

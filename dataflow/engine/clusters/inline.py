@@ -7,6 +7,9 @@ from typing import Any
 
 from dataflow.engine.assemble import Assembled
 from dataflow.engine.events import BatchReported
+from dataflow.engine.failures import LiveErrors, keeping_live
+from dataflow.engine.limits.local import local_desk
+from dataflow.engine.nests import here
 from dataflow.engine.records import BatchRecord
 from dataflow.engine.shell import Post
 from dataflow.engine.worker import WorkerContext, run_batch
@@ -23,7 +26,7 @@ class InlineCluster:
 
     def open_shell(self, run_id: str, post: Post) -> InlineShell:
         """A shell for one run."""
-        return InlineShell(post)
+        return InlineShell(run_id, post)
 
 
 def inline_cluster() -> InlineCluster:
@@ -36,11 +39,15 @@ class InlineShell:
 
     threaded = False
 
-    def __init__(self, post: Post) -> None:
+    def __init__(self, run_id: str, post: Post) -> None:
         self._post = post
+        self.limits = local_desk()
         self._columns: dict[str, Any] = {}
+        self.live_errors: LiveErrors | None = LiveErrors()
+        """The exceptions that were raised, for debuggers."""
         self._context = WorkerContext(
             name="inline",
+            run_id=run_id,
             crosses_processes=False,
             passing=(KeyboardInterrupt,),
             async_concurrency=settings().async_concurrency,
@@ -62,7 +69,8 @@ class InlineShell:
         for assembled in batches:
             record = assembled.record
             dependencies = [self._columns[key] for key in assembled.keys]
-            report, outputs = run_batch(record.lane.program, assembled.batch, dependencies, self._context)
+            with here("inline"), keeping_live(self.live_errors):
+                report, outputs = run_batch(record.lane.program, assembled.batch, dependencies, self._context)
             self._columns.update(zip(record.output_keys(), outputs, strict=True))
             self._post(BatchReported(report))
 
@@ -73,6 +81,9 @@ class InlineShell:
 
     def recall(self, batches: Sequence[BatchRecord]) -> None:
         """Nothing runs beside the caller, so there is nothing to ask for."""
+
+    def stop(self, batches: Sequence[BatchRecord], *, whole_run: bool) -> None:
+        """Those that were given have run; their reports are on the way."""
 
     def cancel(self, batches: Sequence[BatchRecord]) -> None:
         """Nothing runs beside the caller, so there is nothing to stop."""
@@ -88,6 +99,12 @@ class InlineShell:
     def tend(self) -> None:
         """There is nothing to look after."""
 
+    def hand_over_errors(self) -> LiveErrors | None:
+        """The exceptions that were raised; they live as long as what is given here, and no later ones are kept."""
+        errors, self.live_errors = self.live_errors, None
+        return errors
+
     def close(self) -> None:
         """Drop everything."""
         self._columns.clear()
+        self.live_errors = None

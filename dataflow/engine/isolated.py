@@ -1,0 +1,50 @@
+"""Steps whose attempts run in processes of their own: for the walk a function as any other, that calls elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from dataflow.compiler.program import Program, Step
+from dataflow.context import current_attempt
+from dataflow.engine.isolation import call_isolated, stop_isolated
+from dataflow.rules import Rules
+
+__all__ = ["isolated", "stop_isolated"]
+
+
+def isolated(program: Program, owner: str) -> Program:
+    """The program with the functions of isolated steps in other processes.
+
+    Args:
+        program: of a batch.
+        owner: who the processes work for; `stop_isolated` ends those of an owner.
+    """
+    return replace(program, steps=tuple(_elsewhere(step, owner) for step in program.steps))
+
+
+def _elsewhere(step: Step, owner: str) -> Step:
+    if step.rules.isolation is None:
+        return step
+    way = _later if asyncio.iscoroutinefunction(step.function) else _now
+    return replace(step, function=partial(way, step.function, step.rules, owner))
+
+
+def _now(function: Callable[..., Any], rules: Rules, owner: str, *arguments: Any, **keywords: Any) -> Any:
+    assert rules.isolation is not None
+    return call_isolated(
+        function,
+        arguments,
+        keywords,
+        timeout_seconds=rules.timeout_seconds,
+        memory_limit_bytes=rules.isolation.memory_limit_bytes,
+        context=current_attempt.get(),
+        run_id=owner,
+    )
+
+
+async def _later(function: Callable[..., Any], rules: Rules, owner: str, *arguments: Any, **keywords: Any) -> Any:
+    return await asyncio.to_thread(_now, function, rules, owner, *arguments, **keywords)

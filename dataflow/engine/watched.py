@@ -1,0 +1,159 @@
+"""Walking elements against the clock: the walk runs in a thread of its own, and this one looks at its watch.
+
+A thread that is within a blocking call cannot be ended. So a step that takes longer than its limit is given up: the
+thread that is in it is left to itself, and another one goes on with the walk, on time. Which of the two has an attempt
+is settled by taking its token out of a dict, which only one of them can.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+import itertools
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from dataflow.engine.ledger import Call, Ledger
+from dataflow.engine.nests import cancel_begun
+from dataflow.engine.slots import woken_by, yield_if_wanted
+from dataflow.engine.trials import Abandoned, cancelled, timed_out
+from dataflow.engine.walk import CarefulWalk, Clock
+from dataflow.errors import TimedOut
+
+__all__ = ["Watch", "run_walk"]
+
+logger = logging.getLogger("dataflow")
+MANY_ABANDONED = 16
+abandoned: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+"""Threads that were left to themselves, as long as they live."""
+
+
+def run_walk(walk: CarefulWalk) -> int:
+    """Run a walk: in this thread, or watched where a step of it has a time limit."""
+    if not any(call.rules.is_watched for call in walk.ledger.calls):
+        return walk.run()
+    watch = Watch(walk.ledger, walk.clock)
+    walk.ledger.ends.append(watch.cancel)
+    return watch.run(walk)
+
+
+class Watch:
+    """Watches one walk.
+
+    Args:
+        ledger: of the walk; the functions of its limited steps are replaced by ones that say when they are due.
+        clock: gives seconds.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._clock = clock
+        self._due: dict[int, float] = {}
+        """The attempt that is under way: its token and when it is due."""
+        self._tokens = itertools.count()
+        self._news = threading.Condition()
+        self._outcome: Any = None
+        self._is_cancelled = False
+        ledger.passing = (*ledger.passing, Abandoned)
+        ledger.calls = [self._limited(call) for call in ledger.calls]
+        limits = (call.rules.timeout_seconds for call in ledger.calls)
+        self._shortest = min((limit for limit in limits if limit is not None), default=1.0)
+
+    def _limited(self, call: Call) -> Call:
+        seconds = call.rules.timeout_seconds
+        if seconds is None or call.rules.isolation is not None:
+            return call
+        return call._replace(function=partial(self._within, seconds, call.function))
+
+    def _within(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function, unless it is given up meanwhile."""
+        token = next(self._tokens)
+        self._due[token] = self._clock() + seconds
+        try:
+            return function(*arguments)
+        finally:
+            if self._due.pop(token, None) is None:
+                raise Abandoned
+
+    def run(self, walk: CarefulWalk) -> int:
+        """Run a walk to its end, in as many threads as it takes.
+
+        Raises:
+            BaseException: what ended the walk, if it was no element's outcome.
+        """
+        go: Callable[[], int] = walk.run
+        with woken_by(self._look):
+            while True:
+                thread = self._start(go)
+                error = self._watched(walk)
+                if error is None:
+                    break
+                self._abandon(thread)
+                go = partial(walk.go_on, error)
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return int(self._outcome)
+
+    def cancel(self) -> None:
+        """Give up the step under way; from any thread."""
+        with self._news:
+            self._is_cancelled = True
+            self._news.notify()
+
+    def _look(self) -> None:
+        """The walk waits for work of its own; from its thread."""
+        with self._news:
+            self._news.notify()
+
+    def _start(self, go: Callable[[], int]) -> threading.Thread:
+        self._outcome = None
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(self._drive, go), name="dataflow-watched", daemon=True)
+        thread.start()
+        return thread
+
+    def _drive(self, go: Callable[[], int]) -> None:
+        try:
+            outcome: Any = go()
+        except Abandoned:
+            return
+        except BaseException as error:  # noqa: BLE001 - boundary of the thread: the one that watches raises it
+            outcome = error
+        with self._news:
+            self._outcome = outcome
+            self._news.notify()
+
+    def _watched(self, walk: CarefulWalk) -> BaseException | None:
+        """Wait until the walk has ended (None), or a step of it must be given up: then why."""
+        with self._news:
+            while self._outcome is None:
+                yield_if_wanted()
+                token, due = next(iter(self._due.copy().items()), (None, self._clock() + self._shortest))
+                patience = due - self._clock()
+                if token is not None and (self._is_cancelled or patience <= 0) and self._take(token):
+                    return cancelled() if self._is_cancelled else _late(walk)
+                self._news.wait(max(patience, 0.0))
+        return None
+
+    def _take(self, token: int) -> bool:
+        """Take an attempt from the thread that is in it; False if it has just ended."""
+        return self._due.pop(token, None) is not None
+
+    def _abandon(self, thread: threading.Thread) -> None:
+        """Leave a thread to itself; it ends at its next instruction in Python, or when its blocking call returns."""
+        abandoned.add(thread)
+        if thread.ident is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Abandoned))
+        cancel_begun()
+        alive = sum(other.is_alive() for other in abandoned)
+        if alive and alive % MANY_ABANDONED == 0:
+            note = '%d attempts that timed out still block a thread each; isolation="process" would end them'
+            logger.warning(note, alive)
+
+
+def _late(walk: CarefulWalk) -> TimedOut:
+    assert walk.trial is not None
+    return timed_out(walk.ledger.calls[walk.trial.position])
