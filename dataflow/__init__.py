@@ -17,13 +17,16 @@ if _typing.TYPE_CHECKING:
     from dataflow.limits import concurrency, rate_limit
     from dataflow.parameters import Parameter
     from dataflow.resources import resource_manager
+    from dataflow.signals import Loop, Skip
     from dataflow.tasks import Task, task
     from dataflow.waiting import as_completed, wait
 
 __all__ = [
     "FilterTask",
     "Flow",
+    "Loop",
     "Parameter",
+    "Skip",
     "Task",
     "allow_failure",
     "apply_map",
@@ -46,7 +49,9 @@ __all__ = [
 _HOMES = {
     "FilterTask": "dataflow.filter_tasks",
     "Flow": "dataflow.flows",
+    "Loop": "dataflow.signals",
     "Parameter": "dataflow.parameters",
+    "Skip": "dataflow.signals",
     "Task": "dataflow.tasks",
     "allow_failure": "dataflow.annotations",
     "apply_map": "dataflow.apply_maps",

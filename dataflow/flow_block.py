@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import Token
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -16,6 +17,7 @@ from dataflow.compiler.plan import Plan
 from dataflow.conclusions import OVERDUE_GRACE_SECONDS, overdue
 from dataflow.context import current_flow
 from dataflow.deadlines import Deadline, limited
+from dataflow.engine.clusters import portable_cluster
 from dataflow.engine.slots import patiently
 from dataflow.errors import TaskDefinitionError, UsageError
 from dataflow.flow_attempts import RETRIED
@@ -84,6 +86,14 @@ class Flow(FlowGraph):
         self._tokens: list[Token[Any]] = []
         self._parameters_lock = threading.Lock()
         """Held while the values of one run are in the nodes of the parameters."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a task on a worker gets of it: all but what belongs to blocks and runs that are open here."""
+        left = {name: value for name, value in self.__dict__.items() if name not in ("_tokens", "_parameters_lock")}
+        return {**left, "options": replace(self.options, cluster=portable_cluster(self.options.cluster))}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state, _tokens=[], _parameters_lock=threading.Lock())
 
     def __enter__(self) -> Self:
         self._tokens.append(current_flow.set(self))

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import re
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, Generic, Literal, ParamSpec, SupportsIndex, TypeVar, Unpack, overload
 
 from dataflow.bodies import Body, surrounding_body
 from dataflow.conclusions import resolved
 from dataflow.context import inside_task
+from dataflow.engine.clusters import portable_cluster
 from dataflow.engine.slots import leave_slot
 from dataflow.errors import TaskDefinitionError
 from dataflow.flow_attempts import Attempts
 from dataflow.flow_block import Flow
 from dataflow.flow_runs import FlowRun
-from dataflow.functions import name_of, plain_function, signature_of, undecorated
+from dataflow.functions import imported, is_importable, name_of, plain_function, signature_of, undecorated
 from dataflow.futures import Future
 from dataflow.graph.nodes import Graph
 from dataflow.option_checks import seconds_of
@@ -71,6 +74,15 @@ class FlowFunction(Generic[P, R_co]):
 
     def __repr__(self) -> str:
         return f"<flow {self.name!r}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Pickles as its name, where a worker can import it; else as what it holds."""
+        module, path = getattr(self.fn, "__module__", ""), getattr(self.fn, "__qualname__", "")
+        return (imported, (module, path)) if is_importable(self, module, path) else super().__reduce_ex__(protocol)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it holds, with the address in the place of a cluster or client, which cannot travel."""
+        return {**self.__dict__, "options": replace(self.options, cluster=portable_cluster(self.options.cluster))}
 
     def with_options(self, **options: Unpack[FlowKeywords]) -> FlowFunction[P, R_co]:
         """Another flow: the same function, some options changed.
@@ -261,8 +273,12 @@ def flow(fn: Any = None, /, **options: Unpack[FlowKeywords]) -> Any:
 
 
 def _names_for(function: Any, names: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Local names that the annotations of a nested function may need; of a module's function none."""
-    return names if "<locals>" in getattr(function, "__qualname__", "") else {}
+    """Local names that occur in the annotations of a nested function; of a module's function none."""
+    if "<locals>" not in getattr(function, "__qualname__", ""):
+        return {}
+    annotations = getattr(plain_function(function), "__annotations__", {}).values()
+    words = re.findall(r"\w+", " ".join(map(str, annotations)))
+    return {word: names[word] for word in words if word in names}
 
 
 def _all_arguments(bound: inspect.BoundArguments) -> dict[str, Any]:

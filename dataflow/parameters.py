@@ -162,6 +162,10 @@ class Validator:
         self._where = where
         self._built: type[pydantic.BaseModel] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What it is made of; the model is made again where it is needed."""
+        return {**self.__dict__, "_built": None}
+
     def bind(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> inspect.BoundArguments:
         """The arguments by parameter, as written.
 

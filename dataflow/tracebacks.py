@@ -9,7 +9,7 @@ from typing import Any
 
 from dataflow_results.errors import ExplainedError
 
-__all__ = ["detach", "fold", "folding"]
+__all__ = ["detach", "fold", "folding", "forget_context"]
 
 OURS = frozenset({"dataflow", "dataflow_results"})
 """Packages whose frames are folded."""
@@ -142,6 +142,20 @@ def detach(error: BaseException) -> BaseException:
             following = TracebackType(following, _lone_frame(entry), UNKNOWN_POSITION, entry.tb_lineno)
         one.__traceback__ = following
     return error
+
+
+def forget_context(error: BaseException, handled: BaseException | None) -> None:
+    """Make an exception forget that it was raised while we handled another one, of which its code knew nothing.
+
+    Args:
+        error: what was raised.
+        handled: what was being handled when the code was called, an earlier attempt say; None: nothing.
+    """
+    if handled is None or error is handled:
+        return
+    for one in _chain(error):
+        if one.__context__ is handled:
+            one.__context__ = None
 
 
 def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:

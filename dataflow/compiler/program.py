@@ -16,6 +16,7 @@ from dataflow.errors import WorkLost
 from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Items, Node, TaskSpec, Template, Whole
 from dataflow.graph.stages import Stage
 from dataflow.rules import PLAIN, Rules
+from dataflow.triggers import Counts, Verdict
 
 if TYPE_CHECKING:
     from dataflow.compiler.lineage import ElementKeys, Lineage
@@ -68,9 +69,10 @@ class Program:
         return any(step.memory is not None for step in self.steps)
 
     @property
-    def judges(self) -> bool:
-        """Whether the states of inputs decide about some step by more than 'none has failed'."""
-        return any(step.rules.judges for step in self.steps)
+    def runs_when_whole(self) -> bool:
+        """Whether every step runs if none of its inputs failed or was skipped, whatever its trigger is."""
+        judging = (step for step in self.steps if step.rules.judges)
+        return all(step.rules.trigger(Counts(successful=len(step.guards))) is Verdict.RUN for step in judging)
 
     @property
     def may_hold(self) -> bool:

@@ -7,7 +7,7 @@ do is defined by the careful walk beside it (`walk.walk_carefully`), to which it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from keyword import iskeyword
 from typing import Any
 
@@ -21,16 +21,17 @@ MISSING = object()
 """In the slot of a step that was not reached."""
 
 
-def fast_walk(program: Program) -> Callable[..., int]:
+def fast_walk(program: Program, functions: Sequence[Callable[..., Any]]) -> Callable[..., int]:
     """The function that walks elements through a program.
 
     It takes the values of all constants and broadcasts, the rows (bare values if there is one column), a clock, a
     control that says whether to go on, the list of stamps, ``recover(offset, error, frame, stamps)``, which ends an
-    element after an exception and gives the values of all steps, the list of what an element submitted itself, and the
-    ``append`` of each output. It returns how many elements it ran.
+    element after an exception and gives the values of all steps, the list of what an element submitted itself, a list
+    in which it writes where it is before steps that are watched, and the ``append`` of each output. It returns how many
+    elements it ran. ``functions`` are called instead of those of the steps.
     """
     namespace: dict[str, Any] = {"MISSING": MISSING, "Returned": Returned, "State": State}
-    namespace.update({f"f{position}": step.function for position, step in enumerate(program.steps)})
+    namespace.update({f"f{position}": function for position, function in enumerate(functions)})
     exec(compile(source_of(program), f"<walk of {program.name}>", "exec"), namespace)  # noqa: S102 - our own text
     return namespace["walk"]  # type: ignore[no-any-return]
 
@@ -44,15 +45,11 @@ def source_of(program: Program) -> str:
     times = [f"t{position}" for position in steps]
     keeps = [f"keep{output}" for output in range(len(program.outputs))]
     row = ", ".join(f"v{slot}" for slot in range(shared, first_step)) or "_"
-    body = [line for position, step in enumerate(program.steps) for line in (
-        f"value = f{position}({_arguments(step)})",
-        "if type(value) is State or nested: raise Returned(value)",
-        f"{values[position]} = value; {times[position]} = clock()",
-    )]  # fmt: skip
+    body = [line for position, step in enumerate(program.steps) for line in _step(step, position, first_step)]
     frame = ", ".join(f"v{slot}" for slot in range(first_step + len(values)))
     given = [f"v{slot}" for slot in range(shared)]
     lines = [
-        f"def walk({_listed(given)}rows, clock, control, stamps, recover, nested, *keep):",
+        f"def walk({_listed(given)}rows, clock, control, stamps, recover, nested, live, *keep):",
         f"    {_listed(keeps)}= keep" if keeps else "    pass",
         f"    {' = '.join(times)} = clock()",
         "    stamp = stamps.append",
@@ -76,6 +73,18 @@ def source_of(program: Program) -> str:
         "    return done",
     ]
     return "\n".join(lines)
+
+
+def _step(step: Step, position: int, first_step: int) -> list[str]:
+    slot = first_step + position
+    frame, times = (", ".join(f"{kind}{at}" for at in range(end)) for kind, end in (("v", slot), ("t", position)))
+    mark = [f"live[0] = done, {position}, [{frame}], [{times}]"] if step.rules.is_watched else []
+    return [
+        *mark,
+        f"value = f{position}({_arguments(step)})",
+        "if type(value) is State or nested: raise Returned(value)",
+        f"v{slot} = value; t{position} = clock()",
+    ]
 
 
 def _listed(names: list[str]) -> str:

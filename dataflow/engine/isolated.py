@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from dataflow.compiler.program import Program, Step
 from dataflow.context import current_attempt
 from dataflow.engine.isolation import call_isolated, stop_isolated
-from dataflow.rules import Rules
 
 __all__ = ["isolated", "stop_isolated"]
 
@@ -30,21 +28,23 @@ def _elsewhere(step: Step, owner: str) -> Step:
     if step.rules.isolation is None:
         return step
     way = _later if asyncio.iscoroutinefunction(step.function) else _now
-    return replace(step, function=partial(way, step.function, step.rules, owner))
+    return replace(step, function=partial(way, step, owner))
 
 
-def _now(function: Callable[..., Any], rules: Rules, owner: str, *arguments: Any, **keywords: Any) -> Any:
-    assert rules.isolation is not None
+def _now(step: Step, owner: str, *arguments: Any, **keywords: Any) -> Any:
+    isolation = step.rules.isolation
+    assert isolation is not None
     return call_isolated(
-        function,
+        step.function,
         arguments,
         keywords,
-        timeout_seconds=rules.timeout_seconds,
-        memory_limit_bytes=rules.isolation.memory_limit_bytes,
+        timeout_seconds=step.rules.timeout_seconds,
+        memory_limit_bytes=isolation.memory_limit_bytes,
         context=current_attempt.get(),
         run_id=owner,
+        where=f"task {step.name!r}",
     )
 
 
-async def _later(function: Callable[..., Any], rules: Rules, owner: str, *arguments: Any, **keywords: Any) -> Any:
-    return await asyncio.to_thread(_now, function, rules, owner, *arguments, **keywords)
+async def _later(step: Step, owner: str, *arguments: Any, **keywords: Any) -> Any:
+    return await asyncio.to_thread(_now, step, owner, *arguments, **keywords)

@@ -131,6 +131,10 @@ class Ledger:
         """For each element the duration of each step (rows or an array), where stamps cannot tell."""
         self.walk: Callable[..., int] | None = None
         """The fast walk of the program, where it was made before."""
+        self.functions: list[Callable[..., Any]] = [step.function for step in program.steps]
+        """What the fast walk calls; as in the steps, unless they are watched."""
+        self.live: list[Any] = [None]
+        """Where the walk is, for who watches it: a careful walk, or what the fast one wrote before a watched step."""
         self.nested: list[Any] = []
         """Bodies of what the element that is running now has submitted itself."""
         self.cancelled: dict[int, Failure] = {}
@@ -156,7 +160,7 @@ class Ledger:
     @property
     def is_special(self) -> bool:
         """Whether its elements need more than to be called one after the other."""
-        return bool(self.resumed or self.cancelled) or any(call.rules.is_watched for call in self.calls)
+        return bool(self.resumed or self.cancelled)
 
     def set_state(self, position: int, offset: int, state: int) -> None:
         """Write down the state of a step for an element."""

@@ -78,7 +78,7 @@ def _part(program: Program, first: int, last: int) -> Part:
         outputs=tuple(range(len(steps))),
         measures=(),
     )
-    walk = None if program.is_async else fast_walk(alone)
+    walk = None if program.is_async else fast_walk(alone, [step.function for step in alone.steps])
     return Part(alone, tuple(slot - first_column for slot in used), first, steps[0].memory is not None, walk)
 
 

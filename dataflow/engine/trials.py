@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -24,12 +25,14 @@ from dataflow.engine.report import Try
 from dataflow.errors import Cancelled, FlowFailed, ProcessDied, TimedOut
 from dataflow.signals import Loop, Skip
 from dataflow.states import FINAL, State, StateType
+from dataflow.tracebacks import forget_context
 
 __all__ = ["Abandoned", "Returned", "TaskRunView", "TaskView", "Trial", "cancelled", "failure_of", "timed_out"]
 
 logger = logging.getLogger("dataflow")
 SHORTEST_DELAY_SECONDS = 0.001
 """Shorter delays are not worth leaving the batch for."""
+Elapsed = Callable[[], float]
 RETRIED = frozenset({StateType.FAILED, StateType.TIMED_OUT})
 
 
@@ -88,18 +91,23 @@ class Trial:
         frame: the values of the element.
         offset: of the element in its batch.
         position: of the step.
+        elapsed: gives how many seconds ago its first attempt began, if it was begun before.
     """
 
-    __slots__ = ("_began", "_call", "_frame", "_ledger", "attempt", "is_open", "looped", "offset", "position",
-                 "round", "tries")  # fmt: skip
+    __slots__ = ("_began", "_call", "_elapsed", "_frame", "_handled", "_ledger", "attempt", "is_open", "looped",
+                 "offset", "position", "round", "tries")  # fmt: skip
 
-    def __init__(self, ledger: Ledger, frame: list[Any], offset: int, position: int) -> None:
+    def __init__(
+        self, ledger: Ledger, frame: list[Any], offset: int, position: int, *, elapsed: Elapsed | None = None
+    ) -> None:
         self._ledger = ledger
         self._frame = frame
         self._call = ledger.calls[position]
-        self._began = time.time()
+        self._began = time.time() if elapsed is None else 0.0
+        self._elapsed = elapsed
         self.offset = offset
         self.position = position
+        self._handled = sys.exception()
         self.attempt, self.round, self.looped = 1, 1, None
         self.tries: list[Try] = []
         self.is_open = True
@@ -148,6 +156,7 @@ class Trial:
         if isinstance(error, Returned):
             self.returned(error.value)
             return
+        forget_context(error, self._handled)
         nested = inside_task.get()
         if nested:
             _drop(nested, error)
@@ -233,6 +242,8 @@ class Trial:
 
     def _try(self, kind: StateType, error: bytes, delay: float) -> None:
         now = time.time()
+        if self._elapsed is not None:
+            self._began, self._elapsed = now - self._elapsed(), None
         self.tries.append(Try(int(kind), self._began, now - self._began, error, delay, self.round))
         self._began = now
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from dataflow.engine.failures import Failure
 from dataflow.engine.generated import MISSING, fast_walk
 from dataflow.engine.judged import blocked, judge
 from dataflow.engine.ledger import Ledger
-from dataflow.engine.trials import Trial
-from dataflow.states import StateType
+from dataflow.engine.trials import Returned, Trial
+from dataflow.states import State, StateType
 
 __all__ = ["CarefulWalk", "Check", "Clock", "begun", "walk_fast"]
 
@@ -40,19 +41,19 @@ def walk_fast(ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: An
     first_step = ledger.calls[0].slot
 
     def recover(offset: int, error: BaseException, element: list[Any], times: list[float]) -> list[Any]:
+        if isinstance(error, ledger.passing):
+            raise error
         missing = (position for position, value in enumerate(element[first_step:]) if value is MISSING)
-        position = next(missing, len(ledger.calls) - 1)  # an interrupt may come just behind the last step
+        position = next(missing, len(ledger.calls) - 1)
         ledger.stamps.extend(times[:position])
-        trial = Trial(ledger, element, offset, position)
-        trial.raised(error)
-        rest = CarefulWalk(ledger, element, iter(()), clock, control)
-        rest.finish(offset, trial)
+        rest = ledger.live[0] = CarefulWalk(ledger, element, iter(()), clock, control, done=offset)
+        rest.finish(rest.trial_at(position), error)
         return element[first_step:]
 
-    walk = ledger.walk or fast_walk(program)
+    walk = ledger.walk or fast_walk(program, ledger.functions)
     keeps = [output.append for output in ledger.outputs]
     bare = columns[0] if len(columns) == 1 else rows
-    return walk(*shared, bare, clock, control, ledger.stamps, recover, ledger.nested, *keeps)
+    return walk(*shared, bare, clock, control, ledger.stamps, recover, ledger.nested, ledger.live, *keeps)
 
 
 def begun(ledger: Ledger, frame: list[Any], offset: int, position: int) -> Trial:
@@ -84,77 +85,122 @@ class CarefulWalk:
         rows: the values of the column slots, by element.
         clock: gives seconds.
         control: asked after each element; a negative answer stops the walk.
+        done: how many elements of the batch have been run before.
+        position: the step under way, where it goes on from within an element.
     """
 
     def __init__(
-        self, ledger: Ledger, frame: list[Any], rows: Iterator[tuple[Any, ...]], clock: Clock, control: Check
+        self,
+        ledger: Ledger,
+        frame: list[Any],
+        rows: Iterator[tuple[Any, ...]],
+        clock: Clock,
+        control: Check,
+        *,
+        done: int = 0,
+        position: int = 0,
     ) -> None:
-        self.ledger = ledger
-        self.frame = frame
-        self.done = 0
-        self.trial: Trial | None = None
-        """Of the step that is under way."""
-        self.clock = clock
+        self.done = done
+        self.position = position
+        """Of the step under way."""
         self._rows = rows
+        self._ledger = ledger
+        self._frame = frame
+        self._clock = clock
         self._control = control
         self._first_step = ledger.calls[0].slot
+        self._trial: Trial | None = None
+        """Of the step that is under way, if it was tried before."""
+        self._is_simple = not ledger.cancelled and not ledger.resumed
+
+    def take_rows(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        """Go on with these elements after the one that is under way."""
+        self._rows = rows
 
     def run(self) -> int:
         """Run elements until all are done or the control says stop; gives how many were run."""
-        self.ledger.stamps.append(self.clock())
+        self._ledger.live[0] = self
+        self._ledger.stamps.append(self._clock())
         return self._run_rows()
 
     def go_on(self, error: BaseException) -> int:
         """Go on after the step under way was given up because of an error."""
-        trial = self.trial
-        assert trial is not None
-        trial.raised(error)
-        self.finish(trial.offset, trial)
-        self.ledger.collect(self.frame)
+        self.finish(self._trial or self.trial_at(self.position), error)
+        self._ledger.collect(self._frame)
         self.done += 1
-        return self.done if self._control(self.ledger.stamps[-1]) < 0 else self._run_rows()
+        return self.done if self._control(self._ledger.stamps[-1]) < 0 else self._run_rows()
 
     def _run_rows(self) -> int:
-        ledger, frame, end = self.ledger, self.frame, self._first_step
+        ledger, frame, end = self._ledger, self._frame, self._first_step
         for row in self._rows:
             frame[end - len(row) : end] = row
-            self.begin(self.done)
+            self._begin(self.done)
             ledger.collect(frame)
             self.done += 1
             if self._control(ledger.stamps[-1]) < 0:
                 break
         return self.done
 
-    def begin(self, offset: int) -> None:
+    def _begin(self, offset: int) -> None:
         """Run the element whose values are in the frame, from where it has come to."""
-        held = self.ledger.resumed.get(offset)
-        if held is not None:
-            self.ledger.restore(self.frame, offset, held)
-            self.ledger.stamps.extend([self.clock()] * held.position)
-        self._steps(offset, held.position if held is not None else 0)
+        held = self._ledger.resumed.get(offset)
+        if held is None:
+            self._steps(0)
+        else:
+            self._ledger.restore(self._frame, offset, held)
+            self._ledger.stamps.extend([self._clock()] * held.position)
+            self._steps(held.position)
 
-    def finish(self, offset: int, trial: Trial) -> None:
-        """Run the element from a trial on that was begun, and may have ended."""
+    def trial_at(self, position: int) -> Trial:
+        """The trial of a step whose first attempt has ended, or was given up."""
+        began = self._ledger.stamps[-1]
+        return Trial(self._ledger, self._frame, self.done, position, elapsed=lambda: self._clock() - began)
+
+    def finish(self, trial: Trial, error: BaseException) -> None:
+        """Run the element from an attempt on that has ended with an error."""
+        self._trial = trial
+        trial.raised(error)
         self._attempt(trial)
-        self._steps(offset, trial.position + 1)
+        self._steps(trial.position + 1)
 
-    def _steps(self, offset: int, first: int) -> None:
-        for position in range(first, len(self.ledger.calls)):
-            if offset in self.ledger.held:
-                self.ledger.stamps.append(self.clock())
+    def _steps(self, first: int) -> None:
+        ledger, frame, offset = self._ledger, self._frame, self.done
+        for position in range(first, len(ledger.calls)):
+            slot, function, take, guards, _, _, judges = ledger.calls[position]
+            self.position, self._trial = position, None
+            if offset in ledger.held:
+                ledger.stamps.append(self._clock())
+                continue
+            if judges or not self._is_simple or any(type(frame[guard]) is Failure for guard in guards):
+                self._attempt(begun(ledger, frame, offset, position))
+                continue
+            try:
+                value = function(*take(frame))
+            except BaseException as error:  # noqa: BLE001 - boundary: user code; whatever it raises is this element's outcome
+                self._end(error)
+                continue
+            if type(value) is State or ledger.nested:
+                self._end(Returned(value))
             else:
-                self._attempt(begun(self.ledger, self.frame, offset, position))
+                frame[slot] = value
+                ledger.stamps.append(self._clock())
+
+    def _end(self, error: BaseException) -> None:
+        """The first attempt of the step under way has ended with an error, or something that is no mere value."""
+        trial = self._trial = self.trial_at(self.position)
+        trial.raised(error)
+        self._attempt(trial)
 
     def _attempt(self, trial: Trial) -> None:
         """Call the function until the trial has ended."""
-        self.trial = trial
-        function = self.ledger.calls[trial.position].function
+        self._trial, self.position = trial, trial.position
+        function = self._ledger.calls[trial.position].function
         while trial.is_open:
             try:
                 with trial.surroundings():
                     value = function(*trial.arguments)
-            except BaseException as error:  # noqa: BLE001 - boundary: user code; whatever it raises is this element's outcome
+            except BaseException as error:  # noqa: BLE001 - boundary: as above
                 trial.raised(error)
             else:
                 trial.returned(value)
-        self.ledger.stamps.append(self.clock())
+        self._ledger.stamps.append(self._clock())

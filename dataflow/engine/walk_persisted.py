@@ -17,13 +17,14 @@ import numpy as np
 
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
+from dataflow.engine.judged import Judged
 from dataflow.engine.kept import KeptStep, Lookup, kept_steps
 from dataflow.engine.ledger import Held, HeldStep, Ledger
 from dataflow.engine.parts import ChunkRows, Part, parts_of
 from dataflow.engine.trials import failure_of
-from dataflow.engine.walk import CarefulWalk, walk_fast
+from dataflow.engine.walk import CarefulWalk
 from dataflow.engine.walk_async import walk_async
-from dataflow.engine.watched import run_walk
+from dataflow.engine.watched import watched_careful, watched_fast
 from dataflow.states import SUCCESSFUL, StateType
 
 __all__ = ["PersistedWalk", "first_chunk", "walk_of"]
@@ -267,7 +268,7 @@ class PersistedWalk:
         if not len(offsets):
             return 0
         ledger = Ledger(part.program, len(offsets), passing=self._ledger.passing)
-        ledger.walk = part.walk
+        ledger.walk = part.walk if not any(step.rules.is_watched for step in part.program.steps) else None
         ledger.nested, ledger.ends = self._ledger.nested, self._ledger.ends
         ledger.cancelled = {
             position - part.first: self._ledger.cancelled[position]
@@ -346,10 +347,11 @@ class PersistedWalk:
         rows: Any = zip(*columns, strict=True) if columns else repeat((), count)
         if program.is_async:
             return walk_async(ledger, frame, rows, self._clock, _never_stop, self._async_concurrency)
-        is_whole = Failure not in set(map(type, frame)) and all(Failure not in set(map(type, c)) for c in columns)
-        if not is_whole or program.judges or ledger.is_special:
-            return run_walk(CarefulWalk(ledger, frame, iter(rows), self._clock, control))
-        return walk_fast(ledger, frame, columns, rows, self._clock, control)
+        kinds = set(map(type, frame)).union(*(map(type, column) for column in columns))
+        is_whole = {Failure, Judged}.isdisjoint(kinds)
+        if not is_whole or not program.runs_when_whole or ledger.is_special:
+            return watched_careful(CarefulWalk(ledger, frame, iter(rows), self._clock, control), ledger, self._clock)
+        return watched_fast(ledger, frame, columns, rows, self._clock, control)
 
     # The end of the batch
 

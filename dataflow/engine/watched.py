@@ -13,7 +13,7 @@ import itertools
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,10 +21,10 @@ from dataflow.engine.ledger import Call, Ledger
 from dataflow.engine.nests import cancel_begun
 from dataflow.engine.slots import woken_by, yield_if_wanted
 from dataflow.engine.trials import Abandoned, cancelled, timed_out
-from dataflow.engine.walk import CarefulWalk, Clock
+from dataflow.engine.walk import CarefulWalk, Check, Clock, walk_fast
 from dataflow.errors import TimedOut
 
-__all__ = ["Watch", "run_walk"]
+__all__ = ["Watch", "watched_careful", "watched_fast"]
 
 logger = logging.getLogger("dataflow")
 MANY_ABANDONED = 16
@@ -32,13 +32,35 @@ abandoned: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 """Threads that were left to themselves, as long as they live."""
 
 
-def run_walk(walk: CarefulWalk) -> int:
-    """Run a walk: in this thread, or watched where a step of it has a time limit."""
-    if not any(call.rules.is_watched for call in walk.ledger.calls):
+def watched_careful(walk: CarefulWalk, ledger: Ledger, clock: Clock) -> int:
+    """Run a careful walk: in this thread, or watched where a step of it has a time limit."""
+    if not any(call.rules.is_watched for call in ledger.calls):
         return walk.run()
-    watch = Watch(walk.ledger, walk.clock)
-    walk.ledger.ends.append(watch.cancel)
-    return watch.run(walk)
+    return Watch(ledger, clock).run(walk.run, lambda: walk)
+
+
+def watched_fast(
+    ledger: Ledger, frame: list[Any], columns: Sequence[Any], rows: Any, clock: Clock, control: Check
+) -> int:
+    """As `walk_fast`; where a step has a time limit it is watched, and once one was given up, the rest is careful."""
+    if not any(call.rules.is_watched for call in ledger.calls):
+        return walk_fast(ledger, frame, columns, rows, clock, control)
+    bare = iter(columns[0] if len(columns) == 1 else rows)
+
+    def go_on() -> CarefulWalk:
+        live = ledger.live[0]
+        rest = ((value,) for value in bare) if len(columns) == 1 else bare
+        if isinstance(live, CarefulWalk):
+            live.take_rows(rest)
+            return live
+        done, position, values, times = live
+        ledger.stamps.extend(times)
+        full = [*values, *[None] * (len(frame) - len(values))]
+        walk = ledger.live[0] = CarefulWalk(ledger, full, iter(rest), clock, control, done=done, position=position)
+        return walk
+
+    walk = partial(walk_fast, ledger, frame, [bare] if len(columns) == 1 else columns, bare, clock, control)
+    return Watch(ledger, clock).run(walk, go_on)
 
 
 class Watch:
@@ -57,42 +79,50 @@ class Watch:
         self._news = threading.Condition()
         self._outcome: Any = None
         self._is_cancelled = False
+        self._ledger = ledger
         ledger.passing = (*ledger.passing, Abandoned)
         ledger.calls = [self._limited(call) for call in ledger.calls]
+        ledger.functions = [
+            partial(self._within, call.rules.timeout_seconds, function) if call.rules.is_watched else function
+            for call, function in zip(ledger.calls, ledger.functions, strict=True)
+        ]
+        ledger.ends.append(self.cancel)
         limits = (call.rules.timeout_seconds for call in ledger.calls)
         self._shortest = min((limit for limit in limits if limit is not None), default=1.0)
 
     def _limited(self, call: Call) -> Call:
-        seconds = call.rules.timeout_seconds
-        if seconds is None or call.rules.isolation is not None:
+        if not call.rules.is_watched:
             return call
-        return call._replace(function=partial(self._within, seconds, call.function))
+        return call._replace(function=partial(self._within, call.rules.timeout_seconds, call.function))
 
-    def _within(self, seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _within(self, seconds: float, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """Call a function, unless it is given up meanwhile."""
         token = next(self._tokens)
         self._due[token] = self._clock() + seconds
         try:
-            return function(*arguments)
+            return function(*arguments, **keywords)
         finally:
             if self._due.pop(token, None) is None:
                 raise Abandoned
 
-    def run(self, walk: CarefulWalk) -> int:
+    def run(self, walk: Callable[[], int], go_on: Callable[[], CarefulWalk]) -> int:
         """Run a walk to its end, in as many threads as it takes.
+
+        Args:
+            walk: the walk.
+            go_on: gives the careful walk that goes on where a step was given up.
 
         Raises:
             BaseException: what ended the walk, if it was no element's outcome.
         """
-        go: Callable[[], int] = walk.run
         with woken_by(self._look):
             while True:
-                thread = self._start(go)
-                error = self._watched(walk)
+                thread = self._start(walk)
+                error = self._watched()
                 if error is None:
                     break
                 self._abandon(thread)
-                go = partial(walk.go_on, error)
+                walk = partial(go_on().go_on, error)
         if isinstance(self._outcome, BaseException):
             raise self._outcome
         return int(self._outcome)
@@ -126,7 +156,7 @@ class Watch:
             self._outcome = outcome
             self._news.notify()
 
-    def _watched(self, walk: CarefulWalk) -> BaseException | None:
+    def _watched(self) -> BaseException | None:
         """Wait until the walk has ended (None), or a step of it must be given up: then why."""
         with self._news:
             while self._outcome is None:
@@ -134,9 +164,14 @@ class Watch:
                 token, due = next(iter(self._due.copy().items()), (None, self._clock() + self._shortest))
                 patience = due - self._clock()
                 if token is not None and (self._is_cancelled or patience <= 0) and self._take(token):
-                    return cancelled() if self._is_cancelled else _late(walk)
+                    return cancelled() if self._is_cancelled else self._late()
                 self._news.wait(max(patience, 0.0))
         return None
+
+    def _late(self) -> TimedOut:
+        live = self._ledger.live[0]
+        position = live.position if isinstance(live, CarefulWalk) else live[1]
+        return timed_out(self._ledger.calls[position])
 
     def _take(self, token: int) -> bool:
         """Take an attempt from the thread that is in it; False if it has just ended."""
@@ -152,8 +187,3 @@ class Watch:
         if alive and alive % MANY_ABANDONED == 0:
             note = '%d attempts that timed out still block a thread each; isolation="process" would end them'
             logger.warning(note, alive)
-
-
-def _late(walk: CarefulWalk) -> TimedOut:
-    assert walk.trial is not None
-    return timed_out(walk.ledger.calls[walk.trial.position])

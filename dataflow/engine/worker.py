@@ -22,11 +22,12 @@ from dataflow.engine.columns import Column, open_levels
 from dataflow.engine.control import Control, Progress, cancelled_runs, running
 from dataflow.engine.failures import Failure, pack_error
 from dataflow.engine.inputs import resolve, resolve_column
+from dataflow.engine.judged import Judged
 from dataflow.engine.ledger import HeldElements, Ledger
 from dataflow.engine.report import Report
-from dataflow.engine.walk import CarefulWalk, walk_fast
+from dataflow.engine.walk import CarefulWalk
 from dataflow.engine.walk_async import walk_async
-from dataflow.engine.watched import run_walk
+from dataflow.engine.watched import watched_careful, watched_fast
 from dataflow.errors import Cancelled, UnpicklableResult
 from dataflow.states import StateType
 
@@ -135,7 +136,7 @@ def _walk(
         return _walk_careful(ledger, frame, columns, batch, context, deadline)
     rows = zip(*columns, strict=True) if columns else repeat((), batch.count)
     control = _controlled(ledger, ledger.progress, batch, context, deadline)
-    return walk_fast(ledger, frame, columns, rows, context.clock, control)
+    return watched_fast(ledger, frame, columns, rows, context.clock, control)
 
 
 def _walk_careful(
@@ -151,7 +152,7 @@ def _walk_careful(
     control = _controlled(ledger, ledger.progress, batch, context, deadline)
     if ledger.program.is_async:
         return walk_async(ledger, frame, rows, context.clock, control, context.async_concurrency)
-    return run_walk(CarefulWalk(ledger, frame, rows, context.clock, control))
+    return watched_careful(CarefulWalk(ledger, frame, rows, context.clock, control), ledger, context.clock)
 
 
 def _walk_persisted(
@@ -182,7 +183,7 @@ def _frame(program: Program, batch: Batch, dependencies: Sequence[Any]) -> tuple
     broadcasts = [resolve(recipe, dependencies) for recipe in batch.broadcasts]
     resolved = [resolve_column(recipe, dependencies) for recipe in batch.columns]
     careful = any(may_fail for _, may_fail in resolved) or any(type(value) is Failure for value in broadcasts)
-    careful = careful or program.judges
+    careful = careful or any(type(value) is Judged for value in broadcasts) or not program.runs_when_whole
     empty = [None] * (program.columns + len(program.steps))
     return [*program.constants, *broadcasts, *empty], [values for values, _ in resolved], careful
 

@@ -43,6 +43,13 @@ class Builder:
         """Shapes of calls that were found to fit: the task, the number of positional arguments, the keywords."""
         self._lock = threading.RLock()  # reading arguments may run user code that adds nodes, such as a generator
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the lock."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.RLock())
+
     def call(
         self,
         task: TaskSpec,

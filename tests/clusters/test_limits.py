@@ -272,6 +272,68 @@ def test_a_limit_that_nobody_set_is_an_error(four_threads: Client) -> None:
     assert 'set_limit("nobody-knows-this", 3)' in str(caught.value).replace("'", '"')
 
 
+def greedy_tasks() -> tuple[Any, Any]:
+    """A task that takes places of its own tag, and one that calls a flow whose tasks have its tag."""
+
+    @task(tags=["gpu"])
+    def trains() -> None:
+        with concurrency("gpu"):
+            pass
+
+    @flow
+    def inner() -> None:
+        trains()
+
+    @task(tags=["gpu"])
+    def calls() -> None:
+        inner()
+
+    return trains, calls
+
+
+def test_taking_more_of_a_name_that_is_held_is_an_error(
+    four_threads: Client, limit: Callable[[str, int | str], None]
+) -> None:
+    """Code could wait for itself: within a block, in a task with a tag of that name, and in a run that a task begins."""
+    limit("gpu", 1)
+
+    trains, calls = greedy_tasks()
+
+    @flow(cluster=four_threads)
+    def runs(work: Any) -> None:
+        work()
+
+    with concurrency("gpu"), pytest.raises(UsageError, match="could wait for itself"), concurrency("gpu"):
+        pass
+    with pytest.raises(UsageError, match="could wait for itself"):
+        runs(trains)
+    with pytest.raises(Cancelled, match="needs places of it too"):
+        runs(calls)
+
+
+def test_isolated_attempts_refuse_to_pretend(four_threads: Client) -> None:
+    """A process of its own cannot ask the cluster, and says so; limits of its task hold for it."""
+
+    @task(isolation="process")
+    def takes() -> None:
+        with concurrency("database", limit=2):
+            pass
+
+    @task(isolation="process", concurrency_limit=1, batch_size=1)
+    def alone(item: int) -> tuple[float, float]:
+        began = time.time()
+        time.sleep(SECONDS)
+        return began, time.time()
+
+    @flow(cluster=four_threads)
+    def tries() -> None:
+        takes()
+
+    with pytest.raises(UsageError, match="cannot ask the cluster"):
+        tries()
+    assert most_at_once(mapped(alone, 4, four_threads)) == 1
+
+
 def test_waiting_can_end(four_threads: Client) -> None:
     """A time limit for waiting is kept, and what gives up waiting holds and wants nothing."""
 

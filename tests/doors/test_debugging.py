@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from dataflow import Flow, flow, task
+from dataflow import Flow, context, flow, task
 from dataflow.errors import FlowFailed, MapError, UpstreamFailed
+from dataflow.signals import Loop
+from dataflow.triggers import all_finished
 
 CLUSTERS = ("inline", "threads", "processes")
 
@@ -142,6 +144,35 @@ def test_wrong_use_ends_at_the_line_of_the_user() -> None:
     assert printed(error) == ["raised_by", "*__call__", "main", "*map"]
 
 
+def test_an_attempt_knows_nothing_of_what_we_handled(cluster: Client | str) -> None:
+    """Earlier attempts, rounds of a loop, and what ended a step before are no context of an exception."""
+
+    @task(retries=1)
+    def again() -> None:
+        if context.get("task_loop_count", 1) == 1:
+            raise Loop(1)
+        raise ValueError("again")
+
+    @task(trigger=all_finished)
+    def after(error: BaseException) -> None:
+        raise KeyError("after")
+
+    @task(retries=1)
+    async def later() -> None:
+        raise OSError("later")
+
+    @flow(cluster=cluster)
+    def main() -> list[Any]:
+        futures = [again.submit(), after.submit(again.submit()), later.submit()]
+        return [future.result(raise_on_failure=False) for future in futures]
+
+    assert [(repr(error), error.__context__) for error in main()] == [
+        ("ValueError('again')", None),
+        ("KeyError('after')", None),
+        ("OSError('later')", None),
+    ]
+
+
 # Inline: the exception itself
 
 
@@ -201,6 +232,21 @@ def test_inline_nothing_is_kept_after_the_flow() -> None:
     del error
     gc.collect()
     assert seen[0]() is None
+
+
+def test_inline_a_run_that_has_ended_keeps_nothing() -> None:
+    """Its states can still be asked for, and say what was raised; the frames are gone."""
+    seen: list[Any] = []
+
+    @flow(cluster="inline")
+    def main() -> None:
+        explode.submit(seen).wait()
+
+    run = main.start()
+    assert run.wait().is_completed()
+    gc.collect()
+    assert seen[0]() is None
+    assert str(run.reproduce("explode").error) == "broken"
 
 
 def test_inline_nothing_is_kept_after_the_last_state() -> None:

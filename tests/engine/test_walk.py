@@ -277,7 +277,7 @@ def test_failures_that_come_in_block_the_steps_that_use_them() -> None:
 
 
 SOURCE = """\
-def walk(v0, v1, rows, clock, control, stamps, recover, nested, *keep):
+def walk(v0, v1, rows, clock, control, stamps, recover, nested, live, *keep):
     keep0, keep1, = keep
     t0 = t1 = clock()
     stamp = stamps.append

@@ -13,7 +13,7 @@ from dataflow.engine.shell import Cluster
 from dataflow.errors import ClusterError
 from dataflow.settings import settings
 
-__all__ = ["resolve_cluster"]
+__all__ = ["portable_cluster", "resolve_cluster"]
 
 KINDS = {
     "inline": "dataflow.engine.clusters.inline:inline_cluster",
@@ -49,6 +49,14 @@ def resolve_cluster(said: Any) -> Cluster:
     if "://" in said or (":" in said and said not in KINDS):
         return _make("address", address=said)
     return _make(said)
+
+
+def portable_cluster(said: Any) -> Any:
+    """What ``cluster=`` was given, as it can be said in another process: a client or cluster object by its address."""
+    if said is None or isinstance(said, str | Mapping):
+        return said
+    scheduler = getattr(said, "scheduler", None)  # of a client; a cluster object has the address itself
+    return getattr(said, "scheduler_address", None) or getattr(scheduler, "address", None) or said
 
 
 def _current() -> Any:

@@ -9,6 +9,7 @@ from dataflow.engine.assemble import Assembled
 from dataflow.engine.events import BatchReported
 from dataflow.engine.failures import LiveErrors, keeping_live
 from dataflow.engine.limits.local import local_desk
+from dataflow.engine.limits.waiting import holding
 from dataflow.engine.nests import here
 from dataflow.engine.records import BatchRecord
 from dataflow.engine.shell import Post
@@ -69,7 +70,7 @@ class InlineShell:
         for assembled in batches:
             record = assembled.record
             dependencies = [self._columns[key] for key in assembled.keys]
-            with here("inline"), keeping_live(self.live_errors):
+            with here("inline"), keeping_live(self.live_errors), holding(assembled.batch.limits):
                 report, outputs = run_batch(record.lane.program, assembled.batch, dependencies, self._context)
             self._columns.update(zip(record.output_keys(), outputs, strict=True))
             self._post(BatchReported(report))

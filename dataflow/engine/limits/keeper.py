@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataflow.engine.events import AskPlaces, CancelAsked, FreePlaces, PlacesGranted
 from dataflow.engine.failures import pack_error
 from dataflow.engine.limits.desk import Desk
+from dataflow.engine.limits.waiting import held_by_batch
 from dataflow.errors import UsageError
 
 __all__ = ["PlaceKeeper"]
@@ -24,6 +25,8 @@ class PlaceKeeper:
     def __init__(self, desk: Desk, post: Callable[[PlacesGranted | CancelAsked], None]) -> None:
         self._desk = desk
         self._post = post
+        self._held_outside = held_by_batch.get()
+        """What the task holds, if any, that began this run and waits for it."""
         self._tickets: dict[int, int] = {}
         self._waiting: set[int] = set()
 
@@ -34,6 +37,10 @@ class PlaceKeeper:
 
     def ask(self, asked: AskPlaces) -> None:
         """Ask for places; the machine is told when they are there."""
+        held = self._held_outside.intersection(place.name for place in asked.places)
+        if held:
+            self._post(CancelAsked(pack_error(_waits_for_itself(min(held)))))
+            return
         ticket = self._desk.request(asked.places, elastic=True)
         self._tickets[asked.number] = ticket.number
         self._waiting.add(asked.number)
@@ -59,3 +66,11 @@ class PlaceKeeper:
         else:
             self._post(CancelAsked(pack_error(error)))
         self._waiting.discard(number)
+
+
+def _waits_for_itself(name: str) -> UsageError:
+    return UsageError(
+        f"the task that began this run holds a place of {name!r} until the run has ended, which needs places of it too",
+        where=f"limit {name!r}",
+        fix="limit the tasks of the inner flow, or the task that calls it, but not both by one name",
+    )

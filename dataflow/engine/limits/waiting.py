@@ -19,8 +19,9 @@ __all__ = ["held_by_batch", "holding", "sleep", "wait", "wait_async"]
 T = TypeVar("T")
 PATIENCE_SECONDS = 0.05
 """A shorter wait is not worth giving the thread to others for."""
-LOOK_SECONDS = 0.5
-"""How soon one who waits notices that his attempt was given up. Answers come at once."""
+LOOK_SECONDS = (0.25, 2.0)
+"""How soon one who waits notices that his run was cancelled or his attempt given up: at first, and after a long time.
+Answers come at once."""
 
 
 held_by_batch: ContextVar[frozenset[str]] = ContextVar("held_by_batch", default=frozenset())
@@ -47,7 +48,9 @@ def wait(answer: Future[T], timeout_seconds: float | None) -> T | None:
     if _came(answer, min(until, time.monotonic() + PATIENCE_SECONDS)):
         return answer.result()
     with slot_release.get()():
-        while not _came(answer, min(until, time.monotonic() + LOOK_SECONDS)):
+        for seconds in _looks():
+            if _came(answer, min(until, time.monotonic() + seconds)):
+                break
             if time.monotonic() >= until:
                 return None
             _refuse_cancelled()
@@ -79,9 +82,20 @@ def sleep(until: float) -> None:
         time.sleep(max(0.0, until - time.monotonic()))
         return
     with slot_release.get()():
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, LOOK_SECONDS))
+        for seconds in _looks():
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(left, seconds))
             _refuse_cancelled()
+
+
+def _looks() -> Iterator[float]:
+    """For how long to wait each time."""
+    seconds, most = LOOK_SECONDS
+    while True:
+        yield seconds
+        seconds = min(2 * seconds, most)
 
 
 def _refuse_cancelled() -> None:
