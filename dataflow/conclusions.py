@@ -115,8 +115,10 @@ def _settled(target: Any) -> Any:
 
 def _failed_futures(run: Run, failed: Sequence[Future[Any]], count: int) -> State[Any]:
     roots = [future for future in failed if not future.state.is_upstream_failed()]
-    error = _error_of((roots or failed)[0])
-    return replace(Failed(message=f"{len(failed)} of {count} returned futures did not succeed", data=error), run=run)
+    cancelled = [future for future in failed if future.state.is_cancelled()]
+    final = Cancelled if cancelled else Failed
+    error = _error_of((cancelled or roots or failed)[0])
+    return replace(final(message=f"{len(failed)} of {count} returned futures did not succeed", data=error), run=run)
 
 
 def _error_of(future: Future[Any]) -> BaseException:
@@ -128,6 +130,10 @@ def _error_of(future: Future[Any]) -> BaseException:
 
 
 def _failed_unseen(run: Run, nodes: Sequence[Node]) -> State[Any]:
+    cancelled = [node for node in nodes if run.state(node).is_cancelled()]
+    if cancelled:
+        error = _error_of(Future(run, cancelled[0]))
+        return replace(Cancelled(message=f"{type(error).__name__}: {error}", data=error), run=run)
     more = f" and {len(nodes) - SHOWN_NODES} more" if len(nodes) > SHOWN_NODES else ""
     names = ", ".join(node.slug for node in nodes[:SHOWN_NODES]) + more
     error = FlowFailed(

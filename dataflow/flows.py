@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import re
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
@@ -22,7 +21,7 @@ from dataflow.errors import TaskDefinitionError
 from dataflow.flow_attempts import Attempts
 from dataflow.flow_block import Flow
 from dataflow.flow_runs import FlowRun
-from dataflow.functions import imported, is_importable, name_of, plain_function, signature_of, undecorated
+from dataflow.functions import annotation_names, imported, is_importable, name_of, plain_function, signature_of, undecorated
 from dataflow.futures import Future
 from dataflow.graph.nodes import Graph
 from dataflow.option_checks import seconds_of
@@ -276,9 +275,7 @@ def _names_for(function: Any, names: Mapping[str, Any]) -> Mapping[str, Any]:
     """Local names that occur in the annotations of a nested function; of a module's function none."""
     if "<locals>" not in getattr(function, "__qualname__", ""):
         return {}
-    annotations = getattr(plain_function(function), "__annotations__", {}).values()
-    words = re.findall(r"\w+", " ".join(map(str, annotations)))
-    return {word: names[word] for word in words if word in names}
+    return annotation_names(function, names)
 
 
 def _all_arguments(bound: inspect.BoundArguments) -> dict[str, Any]:

@@ -105,6 +105,13 @@ def _evaluated(annotation: str, function: Callable[..., Any]) -> Any:
         return None
 
 
+def annotation_names(function: Callable[..., Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the names that occur in the annotations of a function."""
+    annotations = getattr(plain_function(function), "__annotations__", {}).values()
+    words = re.findall(r"\w+", " ".join(map(str, annotations)))
+    return {word: names[word] for word in words if word in names}
+
+
 class ImportedFunction:
     """A module's function that was replaced there by a task of the same name.
 

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 
 from dataflow.context import current_flow
 from dataflow.errors import ParameterError, UsageError
-from dataflow.functions import plain_function
+from dataflow.functions import annotation_names, plain_function
 from dataflow.graph.nodes import Constant, Graph, Node, TaskSpec
 from dataflow.handles import Handle
 
@@ -163,8 +163,9 @@ class Validator:
         self._built: type[pydantic.BaseModel] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What it is made of; the model is made again where it is needed."""
-        return {**self.__dict__, "_built": None}
+        """What it is made of; the model is made again where it is needed, so the names it needs go with it."""
+        known = getattr(plain_function(self._function), "__globals__", {})
+        return {**self.__dict__, "_built": None, "_names": {**annotation_names(self._function, known), **self._names}}
 
     def bind(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> inspect.BoundArguments:
         """The arguments by parameter, as written.

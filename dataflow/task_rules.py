@@ -107,12 +107,21 @@ def _retries(
 
 
 def _delays(said: Any, retries: int, where: str) -> tuple[float, ...]:
-    given = said(retries) if callable(said) else said
-    if callable(said) and (callable(given) or not DELAYS[0](given)):
-        problem = f"retry_delay_seconds gave {given!r} for {retries} retries"
-        raise TaskDefinitionError(problem, where=where, fix="a function that gives a list of seconds")
+    given = _called(said, retries, where) if callable(said) else said
     each = given if isinstance(given, Sequence) else () if given is None else (given,)
     return tuple(seconds_of(delay) or 0.0 for delay in each)
+
+
+def _called(said: Callable[[int], Any], retries: int, where: str) -> Any:
+    fix = "a function of the number of retries that gives a list of seconds"
+    try:
+        given = said(retries)
+    except Exception as error:  # noqa: BLE001 - boundary: the user's function, which the error is chained to
+        problem = f"retry_delay_seconds raised {type(error).__name__} for {retries} retries"
+        raise TaskDefinitionError(problem, where=where, fix=fix) from error
+    if callable(given) or not DELAYS[0](given):
+        raise TaskDefinitionError(f"retry_delay_seconds gave {given!r} for {retries} retries", where=where, fix=fix)
+    return given
 
 
 def _condition(said: Any) -> Callable[[Any, Any, Any], bool] | None:

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.compiler.recipes import Known
 from dataflow.errors import WorkLost
-from dataflow.graph.nodes import Argument, Collection, Constant, Elements, Input, Items, Node, TaskSpec, Template, Whole
+from dataflow.graph.nodes import (
+    Argument,
+    Collection,
+    Constant,
+    Elements,
+    Input,
+    Items,
+    Node,
+    TaskSpec,
+    Template,
+    Whole,
+    inputs_of,
+)
 from dataflow.graph.stages import Stage
 from dataflow.rules import PLAIN, Rules
 from dataflow.triggers import Counts, Verdict
@@ -209,7 +221,7 @@ class Compiler:
                 if before is not None and isinstance(source, Whole) and source.input.node is before:
                     shape.append((name,))
                 else:
-                    shape.append(name)
+                    shape.append((name, bool(_counted(source))) if node.task.rules.judges else name)
                     large = isinstance(source, Constant) and self._is_large(source.value)
                     columns.append(ByKey(source.value) if large else source)  # type: ignore[union-attr]
             before = node
@@ -323,13 +335,23 @@ def _arguments(node: Node) -> list[tuple[str | None, Source]]:
     return found
 
 
+def _counted(source: Source) -> bool:
+    """Whether a trigger counts what stands here: uses of nodes, no literals."""
+    return isinstance(source, Guard) or (not isinstance(source, ByKey) and bool(inputs_of(source)))
+
+
 def _step(frame: _Frame, node: Node, call: list[tuple[str | None, tuple[str, int]]]) -> Step:
     slots = [(name, frame.slot(place), place[0]) for name, place in call]
+    if node.task.rules.judges:  # a trigger counts each use, and nothing else
+        pairs = zip(slots, _arguments(node), strict=True)
+        guards = [slot for (_, slot, _), (_, source) in pairs if _counted(source)]
+    else:
+        guards = list(dict.fromkeys(slot for _, slot, kind in slots if kind != "constant"))
     return Step(
         name=node.task.name,
         function=node.task.function,
         positional=tuple(slot for name, slot, _ in slots if name is None),
         keywords=tuple((name, slot) for name, slot, _ in slots if name),
-        guards=tuple(dict.fromkeys(slot for _, slot, kind in slots if kind != "constant")),
+        guards=tuple(guards),
         rules=node.task.rules,
     )

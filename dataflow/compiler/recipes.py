@@ -63,6 +63,8 @@ class Pick(NamedTuple):
 
     part: Part | Broken
     allow_failure: bool = False
+    is_judged: bool = False
+    """Whether a trigger judges it; matters if it is opened."""
 
 
 class Gather(NamedTuple):
@@ -70,12 +72,13 @@ class Gather(NamedTuple):
 
     parts: tuple[Part | Broken, ...]
     allow_failure: bool = False
+    is_judged: bool = False
+    """Whether a trigger judges it, by the states of all these elements."""
 
 
 class Counted(NamedTuple):
-    """What the recipe gives, with the states of the elements it is made of, for a trigger to judge."""
+    """The states of elements without their values, for a trigger to judge."""
 
-    recipe: Any
     successful: int
     failed: int
     skipped: int

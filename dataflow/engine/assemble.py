@@ -32,6 +32,7 @@ from dataflow.engine.records import BatchRecord, StageRecord
 from dataflow.engine.wiring import Wiring
 from dataflow.errors import UnpicklableArgument
 from dataflow.graph.nodes import Collection, Constant, Elements, Input, Items, Rows, Template, Whole
+from dataflow.states import StateType
 
 __all__ = ["Assembled", "Assembler", "dumps", "pickled_batch", "pickled_program"]
 
@@ -131,7 +132,7 @@ class Assembler:
             case Guard(used):
                 return self._guard(used)
             case Template(skeleton, inputs):
-                is_judged = any(isinstance(inner, Input) and inner.judged for inner in inputs)
+                is_judged = not inputs or any(isinstance(inner, Input) and inner.judged for inner in inputs)
                 return Fill(skeleton, tuple(self._inner(inner, keys) for inner in inputs), is_judged)
             case Collection(value):
                 return Direct(keys.position(self._key_of(value, True)))
@@ -153,14 +154,12 @@ class Assembler:
         facts = self._wiring.facts[used.node]
         if facts.node.space is None or isinstance(used.index, int):
             failure = facts.ended_badly(used)
-            return Literal(None) if failure is None else Broken(failure[0], failure[1] or b"")
-        return self._counted(facts, used, Literal(None))
-
-    @staticmethod
-    def _counted(facts: NodeFacts, used: Input, recipe: Any) -> Counted:
-        """A recipe with the states of the elements that are used."""
-        failure = facts.ended_badly(used)
-        return Counted(recipe, *facts.counts_of(used), (failure[1] if failure else None) or b"")
+            is_allowed = failure is None or (used.allow_failure and failure[0] != StateType.SKIPPED)
+            return Literal(None) if is_allowed else Broken(failure[0], failure[1] or b"")
+        failure, counts = facts.ended_badly(used), facts.counts_of(used)
+        if used.allow_failure:
+            return Counted(counts.successful + counts.failed, 0, counts.skipped, b"")
+        return Counted(*counts, (failure[1] if failure else None) or b"")
 
     def _whole(self, used: Input, keys: _Keys) -> Any:
         broken = self._broken(used)
@@ -170,9 +169,8 @@ class Assembler:
         if facts.node.space is None or isinstance(used.index, int):
             index = used.index if isinstance(used.index, int) and facts.node.space is not None else 0
             depth = used.depth + 1 if used.depth else 0
-            return Pick(self._part(facts.element(index), keys, depth=depth), used.allow_failure)
-        gathered = Gather(tuple(self._gathered(facts, used, keys)), used.allow_failure or used.judged)
-        return self._counted(facts, used, gathered) if used.judged else gathered
+            return Pick(self._part(facts.element(index), keys, depth=depth), used.allow_failure, used.judged)
+        return Gather(tuple(self._gathered(facts, used, keys)), used.allow_failure, used.judged)
 
     def _gathered(self, facts: NodeFacts, used: Input, keys: _Keys) -> Iterator[Part | Broken]:
         wanted = used.index if isinstance(used.index, range) else range(facts.length or 0)

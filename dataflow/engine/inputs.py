@@ -9,11 +9,11 @@ from typing import Any
 from dataflow.compiler.recipes import Broken, Counted, Direct, Each, Fill, Gather, Literal, Part, Parts, Pick, Values
 from dataflow.engine.columns import Column, open_levels
 from dataflow.engine.failures import Failure, exception_of
-from dataflow.engine.judged import Judged, counts_of, opened
+from dataflow.engine.judged import Judged, filled, gathered
 from dataflow.errors import WorkLost
 from dataflow.graph.containers import fill
 from dataflow.states import StateType
-from dataflow.triggers import Counts, all_finished
+from dataflow.triggers import Counts
 
 __all__ = ["resolve", "resolve_column"]
 
@@ -46,7 +46,7 @@ def _broken(recipe: Broken, dependencies: Dependencies) -> Failure:
 def _pick(recipe: Pick, dependencies: Dependencies) -> Any:
     part = recipe.part
     if isinstance(part, Part) and part.depth:
-        return _gather(Gather((part,), recipe.allow_failure), dependencies)
+        return _gather(Gather((part,), recipe.allow_failure, recipe.is_judged), dependencies)
     value = Failure(part.state, part.error) if isinstance(part, Broken) else _single(part, dependencies)
     if recipe.allow_failure and isinstance(value, Failure) and value.state != SKIPPED:
         return exception_of(value)
@@ -74,6 +74,8 @@ def _column(part: Part, dependencies: Dependencies) -> Column:
 
 def _gather(recipe: Gather, dependencies: Dependencies) -> Any:
     values, may_fail = _join(recipe.parts, dependencies)
+    if recipe.is_judged:
+        return gathered(values, allow_failure=recipe.allow_failure)
     if not may_fail:
         return values
     kept = [value for value in values if not _is_skip(value)]
@@ -89,26 +91,18 @@ def _is_skip(value: Any) -> bool:
 
 
 def _counted(recipe: Counted, dependencies: Dependencies) -> Any:
-    value = resolve(recipe.recipe, dependencies)
     counts = Counts(recipe.successful, recipe.failed, recipe.skipped)
-    return Judged([] if _is_skip(value) else value, counts, recipe.error)
+    return Judged(None, counts, recipe.error, 0 < recipe.skipped == counts.total)
 
 
 def _fill(recipe: Fill, dependencies: Dependencies) -> Any:
     values = [resolve(inner, dependencies) for inner in recipe.recipes]
     if recipe.is_judged:
-        return _filled(recipe, values)
+        used = [value for inner, value in zip(recipe.recipes, values, strict=True) if type(inner) is not Direct]
+        return filled(recipe.skeleton, values, used)
     failures = [value for value in values if isinstance(value, Failure)]
     skipped = next(filter(_is_skip, failures), None)
     return skipped or (failures[0] if failures else fill(recipe.skeleton, values))
-
-
-def _filled(recipe: Fill, values: Sequence[Any]) -> Judged:
-    """A container whose inputs were judged, with exceptions in the places of those that failed."""
-    counts = [counts_of(value) for value in values]
-    errors = (value.error for value in values if type(value) in (Failure, Judged) and counts_of(value).failed)
-    full = fill(recipe.skeleton, [opened(value, all_finished) for value in values])
-    return Judged(full, Counts(*map(sum, zip(*counts, strict=True))), next(errors, b""))
 
 
 def _values(recipe: Values, dependencies: Dependencies) -> tuple[Sequence[Any], bool]:

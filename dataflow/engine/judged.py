@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from dataflow.engine.failures import Failure, exception_of, pack_error, unpack_error
 from dataflow.errors import UpstreamFailed
+from dataflow.graph.containers import fill
 from dataflow.rules import Rules
 from dataflow.signals import NOTHING, Skip
 from dataflow.states import StateType
 from dataflow.triggers import Counts, Trigger, Verdict, not_all_skipped
 
-__all__ = ["Judged", "blocked", "counts_of", "judge", "opened", "pack_skip", "skipped_value"]
+__all__ = ["Judged", "blocked", "counts_of", "judge", "opened", "pack_skip", "passed_on", "skipped_value"]
 
 SKIPPED = int(StateType.SKIPPED)
 UPSTREAM_FAILED = int(StateType.UPSTREAM_FAILED)
@@ -22,12 +23,45 @@ PAUSED = int(StateType.PAUSED)
 
 
 class Judged(NamedTuple):
-    """A gathered input in the frame, with how many of its elements ended how."""
+    """What stands in the frame for several inputs, or none: a gathered map, a container, a literal row."""
 
     value: Any
-    counts: Counts
-    error: bytes
-    """Of the first element that failed."""
+    counts: Counts = Counts()
+    error: bytes = b""
+    """Of the first that failed."""
+    skips: bool = False
+    """Whether an input was skipped; of a gathered map: all of its elements."""
+    skeleton: Any = None
+    """Of a container, whose inputs are the value then."""
+
+
+def gathered(values: Sequence[Any], *, allow_failure: bool) -> Judged:
+    """Outcomes of elements as one input: a list with exceptions in the places of failures, without what was skipped."""
+    kept = [value for value in values if not _is_skip(value)]
+    failures = [] if allow_failure else [value for value in kept if type(value) is Failure]
+    counts = Counts(len(kept) - len(failures), len(failures), len(values) - len(kept))
+    opened_values = [exception_of(value) if type(value) is Failure else value for value in kept]
+    return Judged(opened_values, counts, failures[0].error if failures else b"", bool(values) and not kept)
+
+
+def filled(skeleton: Any, values: Sequence[Any], used: Sequence[Any]) -> Judged:
+    """A container with its values, some of which stand for inputs."""
+    error = _first_error(used)
+    return Judged(values, _sum(counts_of(value) for value in used), error, any(map(_skips, used)), Skeleton(skeleton))
+
+
+class Skeleton(NamedTuple):
+    """A container with slots."""
+
+    value: Any
+
+
+def _is_skip(value: Any) -> bool:
+    return type(value) is Failure and value.state == SKIPPED
+
+
+def _skips(value: Any) -> bool:
+    return value.skips if type(value) is Judged else _is_skip(value)
 
 
 def pack_skip(skip: Skip) -> bytes:
@@ -40,13 +74,20 @@ def _packed_message(message: str) -> bytes:
     return pickle.dumps(Skip(message))
 
 
+@functools.lru_cache(maxsize=1024)
+def passed_on(packed: bytes) -> bytes:
+    """The signal of a skipped input as that of what uses it: with its message, without what stood for its value."""
+    skip = unpack_error(packed) if packed else None
+    return pack_skip(Skip(skip.message)) if isinstance(skip, Skip) else packed
+
+
 def blocked(guards: Sequence[int], frame: Sequence[Any]) -> Failure | None:
     """What becomes of a step whose inputs must not have failed: skipped, upstream failed, or None: it runs."""
     failures = [frame[guard] for guard in guards if type(frame[guard]) is Failure]
     if not failures:
         return None
     skipped = next((failure for failure in failures if failure.state == SKIPPED), None)
-    return skipped if skipped is not None else Failure(UPSTREAM_FAILED, failures[0].error)
+    return Failure(SKIPPED, passed_on(skipped.error)) if skipped else Failure(UPSTREAM_FAILED, failures[0].error)
 
 
 def judge(rules: Rules, guards: Sequence[int], frame: Sequence[Any]) -> Failure | None:
@@ -69,8 +110,8 @@ def judge(rules: Rules, guards: Sequence[int], frame: Sequence[Any]) -> Failure 
 
 def _as_skip(value: Any) -> Failure | None:
     if type(value) is Failure:
-        return value if value.state == SKIPPED else None
-    if type(value) is Judged and value.counts.skipped and value.counts.skipped == value.counts.total:
+        return Failure(SKIPPED, passed_on(value.error)) if value.state == SKIPPED else None
+    if type(value) is Judged and value.skips:
         return Failure(SKIPPED, pack_skip(Skip("all elements of an input were skipped")))
     return None
 
@@ -108,7 +149,9 @@ def _not_passed(trigger: Trigger, counts: Counts) -> UpstreamFailed:
 def opened(value: Any, trigger: Trigger) -> Any:
     """What a function gets of an input that was judged: its value, or the exception in its place."""
     if type(value) is Judged:
-        return value.value
+        if value.skeleton is None:
+            return value.value
+        return fill(value.skeleton.value, [opened(inner, trigger) for inner in value.value])
     if type(value) is not Failure:
         return value
     if value.state != SKIPPED:

@@ -270,8 +270,7 @@ class Trial:
 
 
 def _as_failure(kind: StateType, trial: Trial, state: State[Any]) -> None:
-    is_error = isinstance(state.data, BaseException)
-    trial._fail(kind, state.data if is_error else FlowFailed(state.message or f"the task gave the state {state.name}"))
+    trial._fail(kind, state.result(raise_on_failure=False))
 
 
 _GIVEN: dict[StateType, Callable[[Trial, State[Any]], None]] = {

@@ -8,6 +8,7 @@ from dataflow.compiler.program import Guard
 from dataflow.compiler.program import Source as SlotSource
 from dataflow.engine.facts import NodeFacts
 from dataflow.engine.intervals import IntervalSet
+from dataflow.engine.judged import passed_on
 from dataflow.engine.records import Explosion, Source, StageRecord, Waiter
 from dataflow.errors import MapLengthError
 from dataflow.graph.nodes import Elements, Input, Items, Node, Rows, Template, Whole, inputs_of
@@ -196,7 +197,8 @@ def _ends(
         elif not causes or step.rules.judges:
             return ()
         else:
-            end = next((cause for cause in causes if cause[0] == SKIPPED), (UPSTREAM_FAILED, causes[0][1]))
+            skip = next((error for state, error in causes if state == SKIPPED), None)
+            end = (UPSTREAM_FAILED, causes[0][1]) if skip is None else (SKIPPED, passed_on(skip))
         doomed[first_step + position] = end
         ends.append(end)
     return tuple(ends)

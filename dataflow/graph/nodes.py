@@ -276,7 +276,9 @@ def judged(argument: Argument) -> Argument:
             inputs = (replace(inner, judged=True) if isinstance(inner, Input) else inner for inner in many)
             return Template(skeleton, tuple(inputs))
         case Rows(rows):
-            return Rows(tuple(judged(row) for row in rows))  # type: ignore[misc]  # a row stays one of its kind
+            # A row without inputs becomes an empty template, which counts as nothing.
+            literal = (Template(row.value, ()) if isinstance(row, Constant) else row for row in rows)
+            return Rows(tuple(judged(row) for row in literal))  # type: ignore[misc]  # a row stays one of its kind
         case _:
             return argument
 

@@ -178,7 +178,7 @@ def test_rules_of_a_task(given: dict[str, Any], rules: Rules) -> None:
         (
             {"retries": 2, "retry_delay_seconds": lambda retries: "soon"},
             "retry_delay_seconds gave 'soon' for 2 retries",
-            "a function that gives a list of seconds",
+            "a function of the number of retries that gives a list of seconds",
         ),
         ({"retries": 2, "max_retries": 2}, "max_retries and retries are two names of one option", "give one of them"),
     ],

@@ -17,6 +17,7 @@ from distributed.protocol.pickle import dumps
 from dataflow.engine.limits.desk import Ticket, Use, no_rate, refused, settle
 from dataflow.engine.limits.ledger import Refusal
 from dataflow.engine.limits.scheduler import PLUGIN_NAME, LimitsPlugin
+from dataflow.engine.nests import nest_depth
 from dataflow.errors import ClusterError
 from dataflow.known_limits import Limit, Place, cluster_has, defined, has_tags
 from dataflow.settings import settings
@@ -71,7 +72,7 @@ class Agent:
         if own != self._told:
             self.define(own)
             self._told = own
-        if has_tags():
+        if has_tags() or nest_depth():  # tasks that came to a worker were defined elsewhere
             with contextlib.suppress(ClusterError):  # where there can be no ledger, nobody has set a limit
                 cluster_has(self._settled(self._names()))
 
