@@ -84,7 +84,7 @@ class Flow(FlowGraph):
         self.options = accept(FlowOptions(), options, where=f"flow {name!r}")
         flow_retries(self.options, name)
         self._tokens: list[Token[Any]] = []
-        self._parameters_lock = threading.Lock()
+        self._parameters_lock = threading.RLock()  # inline, a task may run the flow again while its own run begins
         """Held while the values of one run are in the nodes of the parameters."""
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Flow(FlowGraph):
         return {**left, "options": replace(self.options, cluster=portable_cluster(self.options.cluster))}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__dict__.update(state, _tokens=[], _parameters_lock=threading.Lock())
+        self.__dict__.update(state, _tokens=[], _parameters_lock=threading.RLock())
 
     def __enter__(self) -> Self:
         self._tokens.append(current_flow.set(self))

@@ -21,7 +21,15 @@ from dataflow.errors import TaskDefinitionError
 from dataflow.flow_attempts import Attempts
 from dataflow.flow_block import Flow
 from dataflow.flow_runs import FlowRun
-from dataflow.functions import annotation_names, imported, is_importable, name_of, plain_function, signature_of, undecorated
+from dataflow.functions import (
+    annotation_names,
+    imported,
+    is_importable,
+    name_of,
+    plain_function,
+    signature_of,
+    undecorated,
+)
 from dataflow.futures import Future
 from dataflow.graph.nodes import Graph
 from dataflow.option_checks import seconds_of

@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import re
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dataflow.errors import TaskDefinitionError
 
 __all__ = [
     "ImportedFunction",
+    "annotation_names",
     "imported",
     "is_importable",
     "name_of",

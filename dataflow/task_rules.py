@@ -116,7 +116,7 @@ def _called(said: Callable[[int], Any], retries: int, where: str) -> Any:
     fix = "a function of the number of retries that gives a list of seconds"
     try:
         given = said(retries)
-    except Exception as error:  # noqa: BLE001 - boundary: the user's function, which the error is chained to
+    except Exception as error:  # boundary: the user's function, which the error is chained to
         problem = f"retry_delay_seconds raised {type(error).__name__} for {retries} retries"
         raise TaskDefinitionError(problem, where=where, fix=fix) from error
     if callable(given) or not DELAYS[0](given):

@@ -52,6 +52,7 @@ class Held(NamedTuple):
     position: int
     """The step that is to be gone on with."""
     before: tuple[HeldStep, ...]
+    """The steps before that one; none where their values cannot travel: then they are run again."""
     attempt: int
     round: int
     looped: Any

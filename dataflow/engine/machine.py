@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,9 +19,11 @@ from dataflow.engine.dispatch import LARGEST_PULLED_BATCH, Dispatcher, may_try_a
 from dataflow.engine.events import Event, Instruction
 from dataflow.engine.facts import NodeFacts, Segment, unsent
 from dataflow.engine.failures import pack_error
+from dataflow.engine.generators import take_items
+from dataflow.engine.holding import Holding
 from dataflow.engine.intervals import IntervalSet, common
 from dataflow.engine.openings import Openings
-from dataflow.engine.records import BatchRecord, HeldIn, Source, Span, StageRecord, Waiter, reported
+from dataflow.engine.records import BatchRecord, Source, Span, StageRecord, Waiter, reported
 from dataflow.engine.releases import Releases
 from dataflow.engine.report import Report
 from dataflow.engine.wiring import Wiring, doomed_steps, failed_inputs, length_error
@@ -53,14 +54,15 @@ class Machine:
         self.log: list[tuple[NodeFacts, Segment]] = []
         """What ended, in order."""
         self._releases = Releases()
+        self._holding = Holding(self._releases, self.dispatcher)
         self._agenda: deque[Callable[[], None]] = deque()
         """What follows from what was handled so far; worked off in order, so that long chains do not recurse."""
         self._instructions: list[Instruction] = []
         self._openings = Openings(
             self.wiring,
             self.dispatcher,
-            arrive=self._arrive,
-            settle_length=self._settle_length,
+            arrive=self.arrive,
+            settle_length=self.settle_length,
             later=self._agenda.append,
         )
 
@@ -116,7 +118,7 @@ class Machine:
             record.lane.most = LARGEST_PULLED_BATCH
         for explosion in late:
             self._openings.open_all(explosion)
-        self._settle_length(record)
+        self.settle_length(record)
         if is_ready:
             record.active = True
             self._activate(record)
@@ -128,7 +130,7 @@ class Machine:
         if waiter.remaining:
             return
         if waiter.source is not None and waiter.element is not None:
-            self._arrive(waiter.stage, waiter.source, waiter.element, waiter.element + 1)
+            self.arrive(waiter.stage, waiter.source, waiter.element, waiter.element + 1)
         else:
             waiter.stage.active = True
             self._activate(waiter.stage)
@@ -147,7 +149,7 @@ class Machine:
         for start, stop in common([source.available for source in stage.sources]):
             self._queue(stage, start, stop)
 
-    def _arrive(self, stage: StageRecord, source: Source, start: int, stop: int) -> None:
+    def arrive(self, stage: StageRecord, source: Source, start: int, stop: int) -> None:
         """Elements of one source have ended; those that all other sources have too become ready."""
         source.available.add(start, stop)
         if not stage.active:
@@ -182,7 +184,7 @@ class Machine:
         head, *rest = stage.facts
         if broken is not None:
             is_skip = broken[0] == StateType.SKIPPED
-            self._end_unsent(stage, 0, 1, StateType.SKIPPED if is_skip else StateType.UPSTREAM_FAILED, broken[1])
+            self.end_unsent(stage, 0, 1, StateType.SKIPPED if is_skip else StateType.UPSTREAM_FAILED, broken[1])
             return
         error = pack_error(length_error(head.node, stage))
         self._end_node(head, unsent(0, 1, StateType.FAILED, error))
@@ -190,7 +192,7 @@ class Machine:
             self._end_node(facts, unsent(0, 1, StateType.UPSTREAM_FAILED, error))
         self._count_done(stage, 1)
 
-    def _settle_length(self, stage: StageRecord) -> None:
+    def settle_length(self, stage: StageRecord) -> None:
         """Find the length of a stage as soon as all its sources have one."""
         if stage.length is not None or any(source.length is None for source in stage.sources):
             return
@@ -208,7 +210,7 @@ class Machine:
             facts.length = length
             for consumer, source in self.wiring.aligned.get(facts, ()):
                 source.length = length
-                self._agenda.append(partial(self._settle_length, consumer))
+                self._agenda.append(partial(self.settle_length, consumer))
             if facts.ended:
                 self._agenda.append(partial(self._node_ended, facts))
         if stage.ended:
@@ -216,7 +218,7 @@ class Machine:
 
     # Ending
 
-    def _end_unsent(self, stage: StageRecord, start: int, stop: int, state: StateType, error: bytes | None) -> None:
+    def end_unsent(self, stage: StageRecord, start: int, stop: int, state: StateType, error: bytes | None) -> None:
         """End elements that are never sent."""
         for facts in stage.facts:
             self._end_node(facts, unsent(start, stop, state, error))
@@ -246,7 +248,7 @@ class Machine:
 
     def _tell(self, facts: NodeFacts, segment: Segment, report: Report | None) -> None:
         for stage, source in self.wiring.aligned.get(facts, ()):
-            self._arrive(stage, source, segment.start, segment.stop)
+            self.arrive(stage, source, segment.start, segment.stop)
         for explosion in self.wiring.explosions.get(facts, {}).values():
             self._openings.open(explosion, segment, report)
         for waiter in self.wiring.waiters_for(facts, segment.start, segment.stop):
@@ -293,13 +295,13 @@ class Machine:
         if report.count == len(waiting):  # its columns hold nothing
             self._instructions.extend(map(events.Release, batch.value_keys()))
         for span, offset, seconds in reported(batch.spans, report.count, waiting):
-            self._let_go(span)
+            self._instructions.extend(self._holding.let_go(span))
             if seconds is None:
                 self._end_span(batch, span, offset, report)
             elif self.cancelled is not None or span.stage.doomed:
                 self._end_rest([span])
             else:
-                self._postpone(batch, span, offset, report, seconds)
+                self._holding.hold(batch, span, offset, report, seconds)
         if not waiting and (held_key := batch.held_key()):
             self._instructions.append(events.Release(held_key))
         self._end_rest(self.dispatcher.give_back(batch, report.count, but_not=self._is_over))
@@ -315,27 +317,6 @@ class Machine:
                 self.end_doomed(span.stage, span.start, span.stop)
             else:
                 end_rest(self, [span], self.cancelled)
-
-    def _postpone(self, batch: BatchRecord, span: Span, offset: int, report: Report, seconds: float) -> None:
-        """Elements have left a batch unfinished."""
-        key = batch.held_key()
-        if key is not None:
-            self._releases.use(key, span.stop - span.start)
-            span = replace(span, held=HeldIn(key, offset))
-        for step, facts in enumerate(span.stage.facts):
-            segment = Segment(span.start, span.stop, None, offset, report, step)
-            facts.provisional.update(dict.fromkeys(range(span.start, span.stop), segment))
-        self.dispatcher.postpone(batch.lane, span, seconds)
-
-    def _let_go(self, span: Span) -> None:
-        """Elements that were gone on with have ended, or have come farther: how far they came before is not needed."""
-        if span.held is None:
-            return
-        for facts in span.stage.facts:
-            for index in range(span.start, span.stop):
-                facts.provisional.pop(index, None)
-        if self._releases.let_go(span.held.key, span.stop - span.start):
-            self._instructions.append(events.Release(span.held.key))
 
     def _on_timer(self, event: events.TimerFired) -> None:
         self.dispatcher.wake(event.now)
@@ -356,7 +337,7 @@ class Machine:
             self._end_rest(batch.spans)
         elif event.element is not None:
             blamed = self.dispatcher.spare_others(batch, event.element)
-            self._end_unsent(blamed.stage, blamed.start, blamed.stop, StateType(event.state), event.error)
+            self.end_unsent(blamed.stage, blamed.start, blamed.stop, StateType(event.state), event.error)
         elif may_try_again(batch, event):
             self.dispatcher.try_again(batch)  # in pieces, until the one that kills workers stands alone
         else:
@@ -364,31 +345,8 @@ class Machine:
 
     def _end_batch(self, batch: BatchRecord, state: StateType, error: bytes) -> None:
         for span in batch.spans:
-            self._let_go(span)
-            self._end_unsent(span.stage, span.start, span.stop, state, error)
-
-    def _on_pulled(self, event: events.ItemsPulled) -> None:
-        stage = event.stage
-        stage.pulling = False
-        if event.count:
-            start = stage.sources[0].available.count()
-            self._arrive(stage, stage.sources[0], start, start + event.count)
-        if event.error is not None:
-            self._fail_generator(stage, event.error)
-        elif event.exhausted:
-            self._generator_ended(stage)
-
-    def _generator_ended(self, stage: StageRecord) -> None:
-        self.dispatcher.pulling.remove(stage)
-        stage.sources[0].length = stage.sources[0].available.count()
-        self._settle_length(stage)
-
-    def _fail_generator(self, stage: StageRecord, error: bytes) -> None:
-        """A generator that raised: its exception is the outcome of one more element."""
-        position = stage.sources[0].available.count()
-        stage.sources[0].available.add(position, position + 1)
-        self._end_unsent(stage, position, position + 1, StateType.FAILED, error)
-        self._generator_ended(stage)
+            self._instructions.extend(self._holding.let_go(span))
+            self.end_unsent(span.stage, span.start, span.stop, state, error)
 
     def _on_holders_gone(self, event: events.HoldersGone) -> None:
         for node in event.nodes:
@@ -422,7 +380,7 @@ _HANDLERS: dict[type, Callable[[Machine, Any], None]] = {
     events.BatchAway: lambda machine, event: machine.dispatcher.went_away(event.batch),
     events.RestReturned: Machine._on_rest_returned,
     events.TimerFired: Machine._on_timer,
-    events.ItemsPulled: Machine._on_pulled,
+    events.ItemsPulled: take_items,
     events.ThreadsChanged: lambda machine, event: machine.dispatcher.set_threads(event.threads),
     events.HoldersGone: Machine._on_holders_gone,
     events.PlacesGranted: lambda machine, event: machine.dispatcher.permits.granted(event),

@@ -46,7 +46,7 @@ class Nest:
     """
 
     def __init__(self, *, depth: int = 0, outer: Nest | None = None) -> None:
-        self.depth = depth if outer is None else outer.depth
+        self.depth: int = depth if outer is None else outer.depth
         self._outer = outer
         self._lock = threading.Lock()
         self._runs: set[Cancellable] = set()

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 __all__ = ["Slot", "current_slot", "leave_slot", "patiently", "slot_release", "woken_by", "yield_if_wanted"]
 
@@ -18,6 +18,16 @@ slot_release: ContextVar[Callable[[], AbstractContextManager[Any]]] = ContextVar
 
 current_slot: ContextVar[Slot | None] = ContextVar("current_slot", default=None)
 """The slot of the batch that is executing in this context; None where there is nothing to give back."""
+
+
+class Lockable(Protocol):
+    """A lock of one kind or another."""
+
+    def acquire(self, blocking: bool = ...) -> bool:
+        """Take it; False if it is not free and this is not to wait."""
+
+    def release(self) -> None:
+        """Give it back."""
 
 
 class Slot:
@@ -107,12 +117,12 @@ def leave_slot() -> None:
 
 
 @contextmanager
-def patiently(lock: threading.Lock | threading.RLock) -> Iterator[None]:  # type: ignore[valid-type]
+def patiently(lock: Lockable) -> Iterator[None]:
     """Hold a lock that others hold while they wait for work; holds no thread of a worker until it is free."""
-    if not lock.acquire(blocking=False):  # type: ignore[attr-defined]
+    if not lock.acquire(blocking=False):
         with slot_release.get()():
-            lock.acquire()  # type: ignore[attr-defined]
+            lock.acquire()
     try:
         yield
     finally:
-        lock.release()  # type: ignore[attr-defined]
+        lock.release()

@@ -64,7 +64,7 @@ def begun(ledger: Ledger, frame: list[Any], offset: int, position: int) -> Trial
         return trial
     call = ledger.calls[position]
     held = ledger.resumed.get(offset)
-    if held is not None and held.position == position:
+    if held is not None and held.position == position == len(held.before):
         return trial  # its inputs were judged before it left the batch that it was in
     failure = judge(call.rules, call.guards, frame) if call.judges else blocked(call.guards, frame)
     if failure is None:
@@ -148,8 +148,8 @@ class CarefulWalk:
             self._steps(0)
         else:
             self._ledger.restore(self._frame, offset, held)
-            self._ledger.stamps.extend([self._clock()] * held.position)
-            self._steps(held.position)
+            self._ledger.stamps.extend([self._clock()] * len(held.before))
+            self._steps(len(held.before))
 
     def trial_at(self, position: int) -> Trial:
         """The trial of a step whose first attempt has ended, or was given up."""

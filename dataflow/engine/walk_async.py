@@ -89,7 +89,7 @@ class _Walker:
         if held is not None:
             ledger.restore(frame, offset, held)
         try:
-            for position in range(held.position if held is not None else 0, len(ledger.calls)):
+            for position in range(len(held.before) if held is not None else 0, len(ledger.calls)):
                 if offset in ledger.held:
                     break
                 began = self.clock()

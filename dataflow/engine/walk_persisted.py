@@ -8,7 +8,7 @@ take, so that a batch of slow elements can still give back its rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -19,13 +19,14 @@ from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
 from dataflow.engine.judged import Judged
 from dataflow.engine.kept import KeptStep, Lookup, kept_steps
-from dataflow.engine.ledger import Held, HeldStep, Ledger
+from dataflow.engine.ledger import Ledger
+from dataflow.engine.outcomes import Outcomes
 from dataflow.engine.parts import ChunkRows, Part, parts_of
 from dataflow.engine.trials import failure_of
 from dataflow.engine.walk import CarefulWalk
 from dataflow.engine.walk_async import walk_async
 from dataflow.engine.watched import watched_careful, watched_fast
-from dataflow.states import SUCCESSFUL, StateType
+from dataflow.states import StateType
 
 __all__ = ["PersistedWalk", "first_chunk", "walk_of"]
 
@@ -35,8 +36,6 @@ PENDING = int(StateType.PENDING)
 UPSTREAM_FAILED = int(StateType.UPSTREAM_FAILED)
 CHUNK_SECONDS = 0.05
 """How long a chunk should take; less, and look-ups are no longer in bulk; more, and a batch stops late."""
-LOOK_AGAIN_SECONDS = 0.5
-"""How long elements wait before it is looked again whether somebody else has stored their results."""
 GROWTH = 8
 """A chunk has at most so many times as many elements as the one before it."""
 Clock = Callable[[], float]
@@ -94,34 +93,10 @@ class PersistedWalk:
         program, count = ledger.program, ledger.count
         self._first_column = len(program.constants) + program.broadcasts
         self._parts = parts_of(program)
-        self._values: list[list[Any]] = [[None] * count for _ in program.steps]
-        self._states = np.full((len(program.steps), count), PENDING, np.uint8)
-        self._seconds = np.zeros((len(program.steps), count), np.float32)
-        self._errors = ledger.errors
         self._running: Running | None = None
         self._claimed: set[int] = set()
         """Elements that others were told of."""
-        self._waiting: set[int] = set()
-        """Elements of which a step waits for somebody else's result, so that they have not ended."""
-
-        for index in ledger.resumed:
-            self._restore(index)
-
-    def _restore(self, index: int) -> None:
-        """What an element that is gone on with has behind it stands as it was."""
-        for position, step in enumerate(self._ledger.resumed[index].before):
-            self._values[position][index] = step.value
-            self._states[position, index] = step.state
-            self._seconds[position, index] = step.seconds
-            rare = (self._errors, self._ledger.tries, self._ledger.notes)
-            for column, what in zip(rare, (step.error, step.tries, step.note), strict=True):
-                if what:
-                    column[position][index] = what  # type: ignore[index]
-
-    def _comes_to(self, index: int) -> int:
-        """The first step that is to be run for an element."""
-        held = self._ledger.resumed.get(index)
-        return 0 if held is None else held.position
+        self._outcomes = Outcomes(ledger)
 
     def progress(self) -> tuple[int, float] | None:
         """How many elements will have ended if no further one is begun, and when something was last heard of one.
@@ -147,7 +122,9 @@ class PersistedWalk:
         finally:
             for step in self._kept.values():
                 step.release()
-        self._tell(done)
+        self._outcomes.tell(done)
+        for position, step in self._kept.items():
+            self._ledger.keys[position] = step.keys_to_tell
         return done
 
     def _run_chunks(self, control: Check, first_chunk: int) -> int:
@@ -169,7 +146,7 @@ class PersistedWalk:
         ahead = self._look_ahead(start, size)
         needed = self._needed(ahead, size)
         for part in self._parts:
-            rows = ChunkRows(self._columns, self._values[: part.first], start, size)
+            rows = ChunkRows(self._columns, self._outcomes.values[: part.first], start, size)
             wanted = self._wanted(part, needed, start, size)
             chunk = Chunk(start=start, size=size, wanted=wanted, control=control)
             if part.is_kept:
@@ -200,7 +177,7 @@ class PersistedWalk:
         rows = needed[part.first : part.positions.stop, :size].any(axis=0)
         left_out = np.flatnonzero(~rows)
         for position in part.positions:
-            self._states[position, start + left_out] = CACHED
+            self._outcomes.states[position, start + left_out] = CACHED
         return np.flatnonzero(rows).tolist() if len(left_out) else range(size)
 
     def _needed(self, ahead: Mapping[int, Lookup], size: int) -> np.ndarray[Any, Any] | None:
@@ -224,42 +201,27 @@ class PersistedWalk:
         position, start, size = part.first, chunk.start, chunk.size
         if found is None:
             found = self._look_up(self._kept[position], rows, start, size)
-        self._values[position][start : start + size] = found.values[:size]
-        self._states[position, start : start + size] = CACHED
-        waiting = [offset for offset in found.waiting if offset < size]
-        self._states[position, [start + offset for offset in waiting]] = PENDING
-        self._waiting.update(start + offset for offset in waiting)
+        outcomes = self._outcomes
+        outcomes.values[position][start : start + size] = found.values[:size]
+        outcomes.states[position, start : start + size] = CACHED
+        waiting = [start + offset for offset in found.waiting if offset < size]
+        outcomes.states[position, waiting] = PENDING
+        outcomes.waiting.update(waiting)
         size = self._run_some(part, rows, chunk, _both(found.missing, chunk.wanted))
         for index in self._ledger.resumed:
-            if start <= index < start + size and self._comes_to(index) > position:
-                self._restore(index)
+            if start <= index < start + size and outcomes.comes_to(index) > position:
+                outcomes.restore(index)
         for offset, error in found.refused.items():
             if offset < size:
-                self._fail(position, start + offset, failure_of(error))
+                outcomes.fail(position, start + offset, failure_of(error))
         for offset, first in found.repeats.items():
             if offset < size:
-                self._repeat(position, start + offset, first)
+                outcomes.repeat(position, start + offset, first)
         return size
-
-    def _repeat(self, position: int, index: int, first: int) -> None:
-        """An element with the key of an earlier one of this batch: it gets what that one got."""
-        self._values[position][index] = self._values[position][first]
-        if self._states[position, first] not in SUCCESSFUL:
-            self._fail(position, index, self._values[position][first])
-
-    def _under_way(self, part: Part, start: int, offsets: Sequence[int]) -> Sequence[int]:
-        """The offsets of a chunk without those of elements that wait, or have this part behind them."""
-        if not self._waiting and not self._ledger.resumed:
-            return offsets
-        return [
-            offset
-            for offset in offsets
-            if start + offset not in self._waiting and self._comes_to(start + offset) < part.positions.stop
-        ]
 
     def _run_some(self, part: Part, rows: ChunkRows, chunk: Chunk, offsets: Sequence[int]) -> int:
         """Run some elements of a chunk; gives the size that the chunk has now."""
-        offsets = self._under_way(part, chunk.start, offsets)
+        offsets = self._outcomes.under_way(part, chunk.start, offsets)
         ran = self._run_rows(part, rows, chunk, offsets)
         return chunk.size if ran == len(offsets) else offsets[ran]
 
@@ -277,62 +239,12 @@ class PersistedWalk:
         }
         at = np.asarray(offsets) + chunk.start
         ends: Any = [chunk.start + chunk.size] if chunk.control is _never_stop else at + 1
-        ledger.resumed = dict(self._resumed_in(part, at.tolist()))
+        ledger.resumed = dict(self._outcomes.resumed_in(part, at.tolist()))
         self._running = Running(ledger.stamps, len(part.program.steps), ends)
         ran = self._walk(ledger, self._taken(part, rows, offsets), len(offsets), chunk.control)
         self._running = None
-        self._take_over(part, ledger, at[:ran])
+        self._outcomes.take_over(part, ledger, at[:ran])
         return ran
-
-    def _resumed_in(self, part: Part, indices: Sequence[int]) -> Iterator[tuple[int, Held]]:
-        """Of some elements those that are gone on with within a part, as the walk of that part sees them."""
-        for offset, index in enumerate(indices):
-            held = self._ledger.resumed.get(index)
-            if held is not None and held.position in part.positions:
-                own = held.position - part.first
-                yield offset, held._replace(position=own, before=held.before[part.first :])
-
-    def _hold(self, part: Part, held: Held, index: int, seconds: float) -> None:
-        """An element leaves the batch within a part; what the parts before gave goes with it."""
-        before = tuple(self._held_step(position, index) for position in range(part.first))
-        whole = held._replace(position=held.position + part.first, before=(*before, *held.before))
-        self._ledger.held[index] = whole
-        self._ledger.delays[index] = seconds
-        self._waiting.add(index)
-
-    def _held_step(self, position: int, index: int) -> HeldStep:
-        ledger = self._ledger
-        return HeldStep(
-            self._values[position][index],
-            int(self._states[position, index]),
-            float(self._seconds[position, index]),
-            self._errors[position].get(index),
-            ledger.tries[position].get(index, ()),
-            ledger.notes[position].get(index),
-        )
-
-    def _take_over(self, part: Part, ledger: Ledger, at: np.ndarray[Any, Any]) -> None:
-        """Write down what a walk of some elements gave."""
-        for report, values, position in zip(ledger.report(len(at)), ledger.outputs, part.positions, strict=True):
-            self._seconds[position, at] = np.frombuffer(report.seconds, np.float32)
-            self._states[position, at] = np.frombuffer(report.all_states(len(at)), np.uint8)
-            mine = self._ledger
-            for taken, own_column in (
-                (report.errors, mine.errors),
-                (report.tries, mine.tries),
-                (report.notes, mine.notes),
-                (report.inputs, mine.inputs),
-            ):
-                own_column[position].update({int(at[offset]): what for offset, what in taken.items()})  # type: ignore[attr-defined]
-            own = self._values[position]
-            if len(at) and at[-1] - at[0] + 1 == len(at):
-                own[at[0] : at[-1] + 1] = values
-            else:
-                for index, value in zip(at.tolist(), values, strict=True):
-                    own[index] = value
-        for offset, held in ledger.held.items():
-            if offset < len(at):
-                self._hold(part, held, int(at[offset]), ledger.delays[offset])
 
     def _taken(self, part: Part, rows: ChunkRows, offsets: Sequence[int]) -> list[Sequence[Any]]:
         """The columns of a part, with just the elements that are to run."""
@@ -357,41 +269,12 @@ class PersistedWalk:
 
     def _keep(self, done: int) -> None:
         """Write what was computed into the store; an element whose result cannot be kept has failed."""
+        outcomes = self._outcomes
         for position, step in self._kept.items():
-            is_computed = self._states[position, :done] == COMPLETED
-            is_computed[[i for i in self._ledger.resumed if i < done and self._comes_to(i) > position]] = False
-            computed = np.flatnonzero(is_computed)
-            for index, error in step.keep(computed, self._values[position], float(self._seconds[position].sum())):
-                self._fail(position, index, failure_of(error))
-                self._fail_dependants(position, index)
-
-    def _fail(self, position: int, index: int, failure: Failure) -> None:
-        self._values[position][index] = failure
-        self._states[position, index] = failure.state
-        self._errors[position][index] = failure.error
-
-    def _fail_dependants(self, position: int, index: int) -> None:
-        """Steps that have used a result which turned out not to be one did not complete either."""
-        first_step = self._first_column + self._ledger.program.columns
-        doomed = {first_step + position}
-        for later in range(position + 1, len(self._states)):
-            if not doomed.isdisjoint(self._ledger.program.steps[later].guards):
-                doomed.add(first_step + later)
-                self._fail(later, index, Failure(UPSTREAM_FAILED, self._errors[position][index]))
-
-    def _tell(self, done: int) -> None:
-        """Hand everything over to the ledger of the batch."""
-        for index in self._waiting - self._ledger.delays.keys():
-            self._ledger.delays[index] = LOOK_AGAIN_SECONDS
-            if index in self._ledger.resumed:
-                self._ledger.held[index] = self._ledger.resumed[index]
-        self._ledger.seconds = self._seconds[:, :done].T
-        for position, states in enumerate(self._states):
-            self._ledger.set_states(position, bytearray(states.tobytes()), self._errors[position])
-        for position, step in self._kept.items():
-            self._ledger.keys[position] = step.keys_to_tell
-        for output, position in enumerate(self._ledger.program.outputs):
-            self._ledger.outputs[output][:] = self._values[position][:done]
+            computed, seconds = outcomes.computed(position, done), float(outcomes.seconds[position].sum())
+            for index, error in step.keep(computed, outcomes.values[position], seconds):
+                outcomes.fail(position, index, failure_of(error))
+                outcomes.fail_dependants(position, index)
 
 
 def walk_of(

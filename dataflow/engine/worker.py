@@ -65,41 +65,19 @@ def run_batch(
     started, began = time.time(), context.clock()
     if batch.most_at_once is not None:
         context = replace(context, async_concurrency=min(context.async_concurrency, batch.most_at_once))
-    isolated, owner = None, f"{context.run_id}-{batch.number}"
-    if any(step.rules.isolation for step in program.steps):
-        # Loaded with the first task that needs it: workers of other flows start faster without it.
-        isolated = importlib.import_module("dataflow.engine.isolated")
-        program = isolated.isolated(program, owner)
+    program, ends = _isolated(program, f"{context.run_id}-{batch.number}")
     ledger = _ledger(program, batch, dependencies, context)
-    if isolated is not None:
-        ledger.ends.append(partial(isolated.stop_isolated, owner))
-    frame, columns, careful = _frame(program, batch, dependencies)
-    deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
-    token = inside_task.set(ledger.nested)
-    try:
-        walk = _walk_persisted if program.is_kept else _walk_careful if careful or ledger.is_special else _walk
-        done = 0 if context.run_id in cancelled_runs else walk(ledger, frame, columns, batch, context, deadline)
-    finally:
-        inside_task.reset(token)
-        running.pop((context.run_id, batch.number), None)
+    ledger.ends.extend(ends)
+    done = _walked(ledger, batch, dependencies, context, began)
+    outputs, lengths = _outputs(ledger, context)
     waiting = tuple(sorted(offset for offset in ledger.delays if offset < done))
-    types: list[set[type]] = [set(map(type, values)) for values in ledger.outputs] if context.crosses_processes else []
-    if context.crosses_processes:
-        _refuse_unpicklable(program, ledger, types)
-    outputs: tuple[Any, ...] = tuple(
-        Column(values, failed=ledger.failed(position), kind=kind)
-        for position, values, kind in zip(program.outputs, ledger.outputs, _kinds(ledger, types), strict=True)
-    )
-    lengths = _lengths(program, outputs)
-    if program.may_hold:
-        outputs = (*outputs, HeldElements(ledger.held))
     report = Report(
         batch=batch.number,
         count=done,
         started=started,
         seconds=context.clock() - began,
         steps=ledger.report(done),
-        sizes=tuple(column.size_bytes for column in outputs[: len(program.outputs)]),
+        sizes=tuple(column.size_bytes for column in outputs),
         totals=tuple(map(sum, lengths)),
         lengths=tuple(array("i", each).tobytes() for each in lengths) if batch.is_scattered or waiting else (),
         values=_riding_values(program, ledger) if done == 1 and context.crosses_processes else (),
@@ -107,7 +85,53 @@ def run_batch(
         delays=tuple(ledger.delays[offset] for offset in waiting),
         worker=context.name,
     )
-    return report, outputs
+    return report, (*outputs, _held(ledger, context)) if program.may_hold else outputs
+
+
+def _isolated(program: Program, owner: str) -> tuple[Program, list[Callable[[], object]]]:
+    """The program with its isolated steps in other processes, and how to end those."""
+    if not any(step.rules.isolation for step in program.steps):
+        return program, []
+    # Loaded with the first task that needs it: workers of other flows start faster without it.
+    isolated = importlib.import_module("dataflow.engine.isolated")
+    return isolated.isolated(program, owner), [partial(isolated.stop_isolated, owner)]
+
+
+def _walked(ledger: Ledger, batch: Batch, dependencies: Sequence[Any], context: WorkerContext, began: float) -> int:
+    """Walk the elements; gives how many were run."""
+    frame, columns, careful = _frame(ledger.program, batch, dependencies)
+    deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
+    is_kept = ledger.program.is_kept
+    walk = _walk_persisted if is_kept else _walk_careful if careful or ledger.is_special else _walk
+    token = inside_task.set(ledger.nested)
+    try:
+        return 0 if context.run_id in cancelled_runs else walk(ledger, frame, columns, batch, context, deadline)
+    finally:
+        inside_task.reset(token)
+        running.pop((context.run_id, batch.number), None)
+
+
+def _outputs(ledger: Ledger, context: WorkerContext) -> tuple[tuple[Column, ...], list[list[int]]]:
+    """A column for each output of the program, and for each of its measures how long the values are when opened."""
+    program = ledger.program
+    types: list[set[type]] = [set(map(type, values)) for values in ledger.outputs] if context.crosses_processes else []
+    if context.crosses_processes:
+        _refuse_unpicklable(program, ledger, types)
+    columns = tuple(
+        Column(values, failed=ledger.failed(position), kind=kind)
+        for position, values, kind in zip(program.outputs, ledger.outputs, _kinds(ledger, types), strict=True)
+    )
+    return columns, _lengths(program, columns)
+
+
+def _held(ledger: Ledger, context: WorkerContext) -> HeldElements:
+    """How far elements came that left the batch; where that cannot travel, they begin at their first step again."""
+    if not context.crosses_processes:
+        return HeldElements(ledger.held)
+    return HeldElements({
+        offset: held if _pickles([step.value for step in held.before]) else held._replace(before=())
+        for offset, held in ledger.held.items()
+    })  # fmt: skip
 
 
 def _ledger(program: Program, batch: Batch, dependencies: Sequence[Any], context: WorkerContext) -> Ledger:
@@ -188,9 +212,9 @@ def _frame(program: Program, batch: Batch, dependencies: Sequence[Any]) -> tuple
     return [*program.constants, *broadcasts, *empty], [values for values, _ in resolved], careful
 
 
-def _lengths(program: Program, outputs: tuple[Any, ...]) -> list[list[int]]:
+def _lengths(program: Program, outputs: tuple[Column, ...]) -> list[list[int]]:
     """For each measure of the program, how many elements each value has when opened."""
-    column_of = dict(zip(program.outputs, outputs, strict=False))
+    column_of = dict(zip(program.outputs, outputs, strict=True))
     return [
         [_length(value, depth, program.steps[position].name) for value in column_of[position].values]
         for position, depth in program.measures

@@ -35,8 +35,8 @@ def double(x: int) -> int:
 
 
 @flow
-def doubles(n: int) -> Any:
-    return double.map(range(n))
+def doubles(n: int) -> list[int]:
+    return double.map(range(n)).result()
 
 
 @task
@@ -50,7 +50,7 @@ def depth_by_task(n: int) -> int:
 
 
 @flow
-def depth_by_flow(n: int) -> Any:
+def depth_by_flow(n: int) -> int:
     return depth_by_task(n)
 
 
@@ -59,12 +59,25 @@ def names_of_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("dataflow")]
 
 
-def clients_of_process() -> list[str]:
-    """The clients that a worker process has, and the topics that each listens to."""
+def reports_heard() -> list[int]:
+    """Of each client that a process has, how many topics of reports it listens to."""
     import gc
 
     clients = [found for found in gc.get_objects() if isinstance(found, Client) and found.status == "running"]
-    return [f"{client.id} {len(client._event_handlers)}" for client in clients]
+    return [sum(topic.startswith("dataflow-") for topic in client._event_handlers) for client in clients]
+
+
+def batches_of_process() -> list[Any]:
+    """Batches that run in a process."""
+    from dataflow.engine.nests import batches
+
+    return list(batches)
+
+
+def on_worker(client: Client, function: Any) -> Any:
+    """What a function gives in the one worker process."""
+    (given,) = client.run(function).values()
+    return given
 
 
 def settled(look: Any) -> Any:
@@ -113,34 +126,26 @@ def test_nothing_is_left_of_many_nested_runs(one_thread: Client) -> None:
     """After forty runs on a worker it has one client with one subscription, and no key, thread or run more."""
 
     @flow(cluster=one_thread)
-    def outermost() -> Any:
-        return sum_of_doubles.map([3] * 40)
+    def outermost() -> list[int]:
+        return sum_of_doubles.map([3] * 40).result()
 
     assert outermost() == [6] * 40
     keys = settled(lambda: one_thread.run_on_scheduler(lambda dask_scheduler: list(map(str, dask_scheduler.tasks))))
-    threads = settled(lambda: sum(one_thread.run(names_of_threads).values(), []))
-    nests = settled(lambda: sum(one_thread.run(lambda: list(batches_of_process())).values(), []))
-    clients = sum(one_thread.run(clients_of_process).values(), [])
+    threads = settled(lambda: on_worker(one_thread, names_of_threads))
+    nests = settled(lambda: on_worker(one_thread, batches_of_process))
     assert (keys, threads, nests) == ([], [], [])
-    assert [client.rpartition(" ")[2] for client in clients] == ["1"]
-
-
-def batches_of_process() -> list[Any]:
-    """Batches that run in a process."""
-    from dataflow.engine.nests import batches
-
-    return list(batches)
+    assert on_worker(one_thread, reports_heard) == [1]
 
 
 def test_the_cluster_that_is_said_travels(one_thread: Client) -> None:
     """A flow that says its client, or simply "local", means the cluster it is called on when a task calls it."""
 
     @flow(cluster=one_thread)
-    def by_client(n: int) -> Any:
+    def by_client(n: int) -> int:
         return double(n)
 
     @flow(cluster="local")
-    def by_name(n: int) -> Any:
+    def by_name(n: int) -> int:
         return double(n)
 
     @task
@@ -148,17 +153,17 @@ def test_the_cluster_that_is_said_travels(one_thread: Client) -> None:
         return by_client(n), by_name(n), os.getpid()
 
     @flow(cluster=one_thread)
-    def outermost() -> Any:
+    def outermost() -> tuple[int, int, int]:
         return outer(3)
 
-    (pid,) = one_thread.run(os.getpid).values()
+    pid = on_worker(one_thread, os.getpid)
     assert outermost() == (6, 6, pid)
 
 
 def test_a_flow_of_handles_travels(one_thread: Client) -> None:
     """A flow that was built here is run by tasks there, with values for its parameters."""
     with Flow("built here") as built:
-        n = Parameter("n")
+        n: Any = Parameter("n")
         end = double(double(n))
 
     @task
@@ -166,8 +171,8 @@ def test_a_flow_of_handles_travels(one_thread: Client) -> None:
         return built.run(n=x).result[end].result
 
     @flow(cluster=one_thread)
-    def outermost() -> Any:
-        return runs.map([1, 2, 3])
+    def outermost() -> list[int]:
+        return runs.map([1, 2, 3]).result()
 
     assert outermost() == [4, 8, 12]
 
@@ -195,7 +200,7 @@ def test_cancelling_ends_runs_on_the_workers(one_thread: Client, tmp_path: Path)
     run.cancel()
     assert run.wait(10).is_cancelled()
     assert sum_of_doubles_on(one_thread, 3) == 6
-    assert settled(lambda: sum(one_thread.run(batches_of_process).values(), [])) == []
+    assert settled(lambda: on_worker(one_thread, batches_of_process)) == []
     begun = len(list(tmp_path.iterdir()))
     threading.Event().wait(0.2)
     assert 1 <= begun < 200

@@ -101,6 +101,7 @@ def test_apply_map_of_containers_indices_and_constants() -> None:
     with Flow("containers") as flow:
         numbers = give.map([7, 8])
         answers = apply_map(step, [(1, 2), (3, 4)], unmapped(numbers))
+    assert [edge.mapped for edge in flow.edges_to(answers[0]) if edge.key is None] == [True]
     state = flow.run(cluster="inline")
     assert [results(state, handle) for handle in answers] == [
         [[2, {"first": 1}], [4, {"first": 3}]], ["constant", "constant"], [2, 4], [8, 10],

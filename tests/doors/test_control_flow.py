@@ -264,10 +264,11 @@ def test_merge_inside_a_case_is_skipped_with_it() -> None:
         with case(give("a"), "b"):
             barred = merge(first, second)
             default = merge(first, 3)
+            mixed = merge(give(1), second)
         with case(give("a"), "a"):
             merged = merge(first, second)
     state = flow.run(cluster="inline")
-    assert names(state, barred, default, merged) == ["Skipped", "Skipped", "Completed"]
+    assert names(state, barred, default, mixed, merged) == ["Skipped", "Skipped", "Skipped", "Completed"]
     assert state.result[merged].result == 2
 
 

@@ -50,8 +50,8 @@ def inverse(x: int) -> float:
 
 
 @flow
-def doubles(n: int) -> Any:
-    return double.map(range(n))
+def doubles(n: int) -> list[int]:
+    return double.map(range(n)).result()
 
 
 @task
@@ -65,7 +65,7 @@ def depth_by_task(n: int) -> int:
 
 
 @flow
-def depth_by_flow(n: int) -> Any:
+def depth_by_flow(n: int) -> int:
     return depth_by_task(n)
 
 
@@ -152,7 +152,7 @@ def test_errors_of_nested_flows_arrive_with_their_chain(place: Any) -> None:
     """The task fails with the very exception of the nested work, and so does the outermost flow."""
 
     @flow
-    def fails() -> Any:
+    def fails() -> float:
         return inverse(0)
 
     @flow
@@ -170,7 +170,7 @@ def test_a_nested_flow_gives_its_state(place: Any) -> None:
     """With return_state a failed nested flow does not fail the task."""
 
     @flow
-    def fails() -> Any:
+    def fails() -> float:
         return inverse(0)
 
     @task
@@ -253,7 +253,7 @@ def test_submitted_work_that_fails_unseen_fails_the_element(place: Any) -> None:
         future.wait()
         return future.state.name
 
-    def body() -> tuple[list[str], BaseException | None, Any]:
+    def body() -> tuple[list[str], Any, str]:
         futures = careless.map([1, 0, 2])
         futures.wait()
         error = futures[1].result(raise_on_failure=False)
@@ -339,7 +339,7 @@ def test_a_block_in_a_task(place: Any) -> None:
 def test_one_flow_object_run_by_many_elements(one_thread: Client) -> None:
     """A flow with a parameter lets its runs begin one after the other, and holds no thread meanwhile."""
     with Flow("shared") as shared:
-        n = Parameter("n")
+        n: Any = Parameter("n")
         end = double(n)
 
     @task(batch_size=1)

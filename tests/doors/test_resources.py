@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -177,6 +178,7 @@ def test_resources_reach_worker_processes(client: Client) -> None:
     state = flow.run(cluster=client)
     assert state.result[used].result == "/data"
     assert names(state, *flow.get_tasks(name="Folder.cleanup")) == ["Completed"]
+    assert pickle.loads(pickle.dumps(folder.resource_class("data"))).setup() == "/data"
 
 
 def test_resource_in_a_flow_function() -> None:
