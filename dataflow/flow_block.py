@@ -46,7 +46,7 @@ def within(run: Run, deadline: Deadline, work: Callable[[], Any]) -> State[Any] 
             work()
     except BaseException as error:
         if deadline.has_ended(error):
-            return overdue(run, deadline.seconds, error)
+            return overdue(run, deadline.seconds)  # not with the frames of the error, which would keep the run alive
         run.cancel()
         run.close()
         raise

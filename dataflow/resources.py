@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dataflow.blocks import Guarded, entered
-from dataflow.bodies import Body, current_body
+from dataflow.bodies import Body, surrounding_body
 from dataflow.calls import Call, Operation, read_call
-from dataflow.context import current_flow, inside_task
+from dataflow.context import current_flow
 from dataflow.errors import TaskDefinitionError
 from dataflow.functions import is_importable
 from dataflow.graph.nodes import TaskSpec
@@ -111,9 +111,7 @@ class ResourceManager:
             keywords: likewise.
         """
         self._let_be_imported()
-        if inside_task.get() is not None:
-            return self._here(arguments, keywords)
-        found, body = flow or current_flow.get(), current_body.get()
+        found, body = flow or current_flow.get(), surrounding_body()
         if found is not None:
             return self._in_graph(found, read_call(self.init, arguments, keywords))
         if body is not None:

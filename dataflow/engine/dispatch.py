@@ -198,6 +198,8 @@ class Dispatcher:
         heapq.heapify(self._postponed)
         for lane in self._lanes.values():
             lane.drop(stages)
+            if lane.limits is not None and not lane.ready and not lane.again:
+                self._instructions.extend(self.permits.balance(lane, lane.limits, threads=self.threads, at_once=1))
 
     @property
     def wants_timer(self) -> bool:
@@ -240,11 +242,12 @@ class Dispatcher:
         batch.spans, batch.count = tuple(kept), limit
         return over
 
-    def dispatch(self) -> list[Instruction]:
-        """Send batches while the cluster has room, deepest lanes first."""
-        self._send_batches()
-        for stage in self.pulling:
-            self._pull(stage)
+    def dispatch(self, *, sends: bool = True) -> list[Instruction]:
+        """Send batches while the cluster has room, deepest lanes first; with all that follows from what was before."""
+        if sends:
+            self._send_batches()
+            for stage in self.pulling:
+                self._pull(stage)
         instructions, self._instructions = self._instructions, []
         return instructions
 

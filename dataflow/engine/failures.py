@@ -20,8 +20,12 @@ from dataflow.tracebacks import detach, fold
 
 __all__ = ["Failure", "LiveErrors", "exception_of", "keeping_live", "let_go", "pack_error", "unpack_error"]
 
+PLAIN_ARGUMENTS = frozenset({bool, bytes, float, int, str, type(None)})
 MOST_LIVE_ERRORS = 100
 """So many exceptions of an inline run are kept with their frames."""
+
+
+pickling_support.install()  # teaches pickle tracebacks, and the exceptions of Python
 
 
 class Failure(NamedTuple):
@@ -100,6 +104,8 @@ def pack_error(error: BaseException) -> bytes:
 
 
 def _packed(error: BaseException) -> bytes:
+    if _is_simple(error):
+        return pickle.dumps(error)
     try:
         pickling_support.install(error)  # teaches pickle this class of exception, and those of its causes
         packed = cloudpickle.dumps(error)
@@ -109,6 +115,17 @@ def _packed(error: BaseException) -> bytes:
         pickling_support.install(stand_in)
         packed = pickle.dumps(stand_in)
     return bytes(packed)
+
+
+def _is_simple(error: BaseException) -> bool:
+    """Whether an exception certainly pickles: one of Python's own, with plain arguments and nothing else to it."""
+    return (
+        type(error).__module__ == "builtins"
+        and error.__cause__ is None
+        and error.__context__ is None
+        and not error.__dict__
+        and PLAIN_ARGUMENTS.issuperset(map(type, error.args))
+    )
 
 
 def unpack_error(packed: bytes) -> BaseException:

@@ -75,8 +75,7 @@ class Machine:
         _HANDLERS[type(event)](self, event)
         while self._agenda:
             self._agenda.popleft()()
-        if self.cancelled is None:
-            self._instructions.extend(self.dispatcher.dispatch())
+        self._instructions.extend(self.dispatcher.dispatch(sends=self.cancelled is None))
         instructions, self._instructions = self._instructions, []
         return instructions
 

@@ -62,9 +62,9 @@ class RunOnWorker:
         try:
             loaded = program if isinstance(program, Program) else program.load(pickle.loads)
             slot = Slot(partial(self._leave, batch.number), _come_back)
-            with on_worker(self.run_id, batch.number, depth=self.depth + 1, slot=slot):
-                with holding(batch.limits):
-                    report, outputs = run_batch(loaded, batch, dependencies, context)
+            here = on_worker(self.run_id, batch.number, depth=self.depth + 1, slot=slot)
+            with here, holding(batch.limits):
+                report, outputs = run_batch(loaded, batch, dependencies, context)
         except Exception as error:  # noqa: BLE001 - boundary: what cannot even be begun here must be told, or the run would hang
             report, outputs = _crashed(batch, error, context), ()
         worker.log_event(self.topic, (self.run_id, report.to_wire()))

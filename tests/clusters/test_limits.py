@@ -294,7 +294,7 @@ def greedy_tasks() -> tuple[Any, Any]:
 def test_taking_more_of_a_name_that_is_held_is_an_error(
     four_threads: Client, limit: Callable[[str, int | str], None]
 ) -> None:
-    """Code could wait for itself: within a block, in a task with a tag of that name, and in a run that a task begins."""
+    """Code could wait for itself: within a block, in a task with a tag of the name, and in a run that a task begins."""
     limit("gpu", 1)
 
     trains, calls = greedy_tasks()

@@ -336,6 +336,19 @@ def test_a_block_in_a_task(place: Any) -> None:
         assert run_on(place, lambda: builds(3)) == 12
 
 
+def test_a_block_that_runs_itself(place: Any) -> None:
+    """A task may run the very flow of handles that it stands in, with other values for its parameters."""
+
+    @task
+    def depth(n: int) -> int:
+        return 1 + itself.run(n=n - 1).result[end].result if n else 0
+
+    with Flow("itself") as itself:
+        n: Any = Parameter("n")
+        end = depth(n)
+    assert itself.run(n=4, cluster=place).result[end].result == 4
+
+
 def test_one_flow_object_run_by_many_elements(one_thread: Client) -> None:
     """A flow with a parameter lets its runs begin one after the other, and holds no thread meanwhile."""
     with Flow("shared") as shared:

@@ -248,16 +248,26 @@ def test_an_async_flow_is_tried_again() -> None:
 def test_a_graph_is_tried_again(cluster: str, tmp_path: Path) -> None:
     """In the graph door, too: with the same parameters, under one id; the state is that of the last attempt."""
     notes = tmp_path / "notes"
+    notes.write_text("")
+
+    def note(word: str) -> int:
+        notes.write_text(f"{notes.read_text()}{word} ")
+        return notes.read_text().count(word)
+
+    @task(persist_result=True)
+    def kept(x: int) -> int:
+        note("kept")
+        return x
 
     @task
     def flaky(x: int) -> int:
-        notes.write_text(notes.read_text() + "x" if notes.exists() else "x")
-        if len(notes.read_text()) == 1:
+        if note("flaky") == 1:
             raise ConnectionError
         return 2 * x
 
-    with Flow("graph", retries=2, retry_delay_seconds=0.01, cluster=cluster) as graph:
-        doubled = flaky(Parameter("x", 1))
+    graph = Flow("graph", retries=2, retry_delay_seconds=0.01, cluster=cluster, result_storage=tmp_path / "results")
+    with graph:
+        doubled = flaky(kept(Parameter("x", 1)))
     state = graph.run(x=4)
-    assert (state.result[doubled].result, state.state.attempt, notes.read_text()) == (8, 2, "xx")
+    assert (state.result[doubled].result, state.state.attempt, notes.read_text()) == (8, 2, "kept flaky flaky ")
     assert graph.run(x=5).state.attempt == 1

@@ -71,9 +71,11 @@ def test_an_attempt_in_a_process(client: Client) -> None:
     @flow(cluster=client)
     def body() -> Any:
         states = nap.with_options(retries=0).map([1.5, 0], return_state=True)
-        return [state.name for state in states], nap(0)
+        return [state.name for state in states], states[0].seconds, nap(0)
 
-    assert on_time(body) == (["TimedOut", "Completed"], 0)
+    names, seconds, after = body()
+    assert (names, after) == (["TimedOut", "Completed"], 0)
+    assert LIMIT <= seconds < LATEST
 
 
 def test_an_async_attempt() -> None:
@@ -199,6 +201,19 @@ def test_flows_in_flows_have_limits_of_their_own() -> None:
     assert on_time(patient) == "TimedOut"
     outer = limited_flow(lambda: patient.with_options(name="p").fn() and flow(sleeping, timeout_seconds=60)())
     assert on_time(lambda: outer(return_state=True)).name == "TimedOut"
+
+
+def test_two_limits_that_end_together() -> None:
+    """Each is told by its own `Late`, so that the end of the outer one is not taken for that of the inner one."""
+    outer, inner = Deadline(0.05), Deadline(0.05)
+    with pytest.raises(Late) as raised, limited(outer, cancel=int):
+        with pytest.raises(Late) as inside, limited(inner, cancel=int):
+            time.sleep(1.5)
+        if inside.value.deadline is outer:
+            raise inside.value
+        time.sleep(1.5)
+    assert (raised.value.deadline, outer.is_over, inner.is_over) == (outer, True, True)
+    assert (outer.has_ended(raised.value), inner.has_ended(raised.value)) == (True, False)
 
 
 def test_alarms_of_others_go_off() -> None:

@@ -100,6 +100,16 @@ def test_a_lost_batch_frees_its_places_and_asks_again(run: Rehearsal) -> None:
     assert sent(instructions) == 0
 
 
+def test_a_cancelled_run_wants_nothing_more(run: Rehearsal) -> None:
+    """Places that are waited for are given up at once, those of a batch under way when it has told how far it came."""
+    limited(run, add, ("task:add", 2))
+    first, second = asked(run.start())
+    run.tell(PlacesGranted(first.number, 1))
+    batch = run.next()
+    assert freed(run.cancel()) == [second.number]
+    assert freed(run.answer(batch)) == [first.number]
+
+
 def test_without_the_limit_nothing_is_asked_any_more(run: Rehearsal) -> None:
     """A limit that somebody has taken away: the lane goes on as one without."""
     define("tag-x", limit_of(1, "tag-x"))

@@ -144,12 +144,15 @@ def _possible(node: Node, index: int | range | None) -> int | range | None:
 
 
 @st.composite
-def recipes(draw: st.DrawFn, max_steps: int = 7) -> Recipe:
-    """Flows of up to ``max_steps`` calls; a call that the builder refuses is made not strict, or plain, or left out."""
+def recipes(draw: st.DrawFn, max_steps: int = 7, ruled: bool = False) -> Recipe:
+    """Flows of up to ``max_steps`` calls; a call that the builder refuses is made not strict, or plain, or left out.
+
+    ``ruled`` says whether there are also tasks that retry, take too long, skip, loop, judge their inputs, give states.
+    """
     length = draw(st.integers(0, 5))
     recipe: Recipe = ()
     for _ in range(draw(st.integers(1, max_steps))):
-        drawn = draw(_steps(len(recipe), length))
+        drawn = draw(_steps(len(recipe), length, ruled))
         for step in (drawn, replace(drawn, strict=False), replace(drawn, mapped=False)):
             if not _takes_long(recipe, step) and _is_accepted((*recipe, step)):
                 recipe = (*recipe, step)
@@ -171,11 +174,12 @@ def _is_accepted(recipe: Recipe) -> bool:
 
 
 @functools.cache
-def _steps(earlier: int, length: int) -> st.SearchStrategy[Step]:
+def _steps(earlier: int, length: int, ruled: bool) -> st.SearchStrategy[Step]:
     arguments = _arguments(earlier, length)
+    plain = st.sampled_from(PLAIN_NAMES)
     return st.builds(
         Step,
-        function=st.one_of(st.sampled_from(PLAIN_NAMES), st.sampled_from(RULED_NAMES)),
+        function=st.one_of(plain, st.sampled_from(RULED_NAMES)) if ruled else plain,
         arguments=st.lists(arguments, min_size=1, max_size=2).map(tuple),
         mapped=st.sampled_from((True, True, False)),
         strict=st.sampled_from((True, True, True, False)),

@@ -119,14 +119,14 @@ def assert_same(recipe: Recipe, cluster: Any) -> None:
 
 
 @WITHOUT_CLUSTER
-@given(recipes())
+@given(recipes(ruled=True))
 def test_inline_is_the_interpreter(recipe: Recipe) -> None:
     """In the calling thread, at batch sizes 1, 7, all and chosen."""
     assert_same(recipe, "inline")
 
 
 @ON_THREADS
-@given(recipes())
+@given(recipes(ruled=True))
 def test_threads_are_the_interpreter(recipe: Recipe) -> None:
     """On a Dask cluster in this process."""
     assert_same(recipe, "threads")
@@ -136,7 +136,7 @@ def test_processes_are_the_interpreter(client: Client) -> None:
     """On a Dask cluster of processes, where everything travels."""
 
     @ON_PROCESSES
-    @given(recipes())
+    @given(recipes(ruled=True))
     def compare(recipe: Recipe) -> None:
         assert_same(recipe, client)
 
@@ -200,4 +200,4 @@ INTERESTING: dict[str, Callable[[list[Outcome]], bool]] = {
 def test_the_generated_flows_are_worth_comparing(kind: str) -> None:
     """The strategy reaches each of the cases that engines get wrong."""
     search = settings(ON_DASK, max_examples=2_000, verbosity=Verbosity.quiet)
-    find(recipes(), lambda recipe: INTERESTING[kind](list(interpret(build(recipe).nodes).values())), settings=search)
+    find(recipes(ruled=True), lambda recipe: INTERESTING[kind](list(interpret(build(recipe).nodes).values())), settings=search)
