@@ -156,7 +156,8 @@ class Flow(FlowGraph):
             more_parameters: values of parameters as keywords.
 
         Returns:
-            The final state; ``state.result[handle]`` is the state of a handle, and its ``result`` the value.
+            The final state; ``state.result[handle]`` is the state of a handle, and its ``result`` the value. If
+            nothing goes on without an approval (``trigger=manual_only``) it is Paused; see `FlowState.approve`.
 
         Raises:
             FlowValidationError: something is wrong with the flow; nothing was run.
@@ -199,7 +200,7 @@ class Flow(FlowGraph):
             # Once a parameter's node has ended its value has left the graph, and the next run may put in its own.
             late = within(run, deadline, lambda: [run.wait(node) for node in waited])
         if late is None:
-            late = within(run, deadline, run.finish)
+            late = within(run, deadline, partial(run.finish, or_paused=True))
         return FlowState(self, run, tuple(self._handles[node] for node in nodes), ended=late, attempt=number)
 
     def resume(self, run_id: str, parameters: Mapping[str, Any] | None = None, **options: Any) -> FlowState:

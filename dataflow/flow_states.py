@@ -5,11 +5,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from dataflow.graph.nodes import Node
 from dataflow.handles import Handle
-from dataflow.states import State, StateType
+from dataflow.states import FINAL, State, StateType
 
 if TYPE_CHECKING:
     from dataflow.flow_view import FlowView
@@ -229,7 +229,7 @@ class FlowState(_Predicates):
         0.25
     """
 
-    __slots__ = ("_state", "result", "run")
+    __slots__ = ("_attempt", "_deciding", "_state", "result", "run")
 
     def __init__(
         self,
@@ -241,12 +241,13 @@ class FlowState(_Predicates):
         attempt: int = 1,
     ) -> None:
         kept = KeptRun(run)
+        self._deciding = [handle.node for handle in flow.reference_tasks()]
+        self._attempt = attempt
         self.run = run
         """The run it is the state of."""
         self.result = HandleStates(flow, kept, handles)
         """The state of each handle."""
-        decided = ended or decided_state(run, [handle.node for handle in flow.reference_tasks()])
-        self._state = replace(decided, attempt=attempt)
+        self._state = replace(ended or decided_state(run, self._deciding), attempt=attempt)
 
     def __repr__(self) -> str:
         return f"<{self.state}>"
@@ -255,6 +256,37 @@ class FlowState(_Predicates):
     def state(self) -> State[Any]:
         """The state of the flow."""
         return self._state
+
+    def approve(self, *places: Any) -> Self:
+        """Let tasks run that wait for it (``trigger=manual_only``), and wait until the flow has ended or is paused again.
+
+        Args:
+            places: the tasks: handles or names. None: all that wait.
+
+        Raises:
+            UsageError: there is no such task in the run.
+
+        Example:
+            >>> from dataflow import Flow, task
+            >>> from dataflow.triggers import manual_only
+            >>> @task
+            ... def build():
+            ...     return "v1"
+            >>> @task(trigger=manual_only)
+            ... def release(version):
+            ...     return f"released {version}"
+            >>> with Flow("release") as flow:
+            ...     released = release(build())
+            >>> state = flow.run(cluster="inline")
+            >>> state.name, state.approve(released).name, state.result[released].result
+            ('Paused', 'Completed', 'released v1')
+        """
+        for place in places or [None]:
+            self.run.approve(place)
+        self.run.finish(or_paused=True)
+        self._state = replace(decided_state(self.run, self._deciding), attempt=self._attempt)
+        self.run.conclude(self._state)
+        return self
 
 
 FINAL_STATES = (
@@ -272,6 +304,10 @@ AS_FAILED = frozenset({StateType.TIMED_OUT, StateType.UPSTREAM_FAILED})
 def decided_state(run: Run, nodes: Sequence[Node]) -> State[Any]:
     """The final state of a flow, decided by the states of some of its nodes."""
     types = [run.state(node).type for node in nodes]
+    waiting = sum(kind not in FINAL for kind in types)
+    if waiting:
+        message = f"{waiting} of {len(types)} reference tasks wait for an approval"
+        return State(type=StateType.PAUSED, message=message, run=run)
     for kind, words in FINAL_STATES:
         if kind in types:
             final = StateType.FAILED if kind in AS_FAILED else kind

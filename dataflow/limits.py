@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from types import TracebackType
+from typing import Any
 
 from dataflow.engine.limits.desk import Desk, Use
 from dataflow.engine.limits.waiting import held_by_batch, sleep, wait, wait_async
@@ -142,6 +143,8 @@ def concurrency(
     wanted = _distinct(names)
     _check_count(occupy, f"concurrency({names!r})")
     stated = None if limit is None else limit_of(limit, wanted[0]).places
+    if limit is not None and stated is None:
+        raise UsageError(f"{limit!r} says how often, not how many", where=f"concurrency({names!r})", fix="limit=3")
     return Concurrency(tuple(Place(name, occupy, stated) for name in wanted), timeout_seconds)
 
 
@@ -239,8 +242,9 @@ def _uses(names: str | Sequence[str], occupy: int, limit: str | None, timeout_se
 
 
 def _distinct(names: str | Sequence[str]) -> list[str]:
-    wanted = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-    if not wanted or not all(str(name).strip() for name in wanted):
+    given: Any = [names] if isinstance(names, str) else names
+    wanted = list(dict.fromkeys(given)) if isinstance(given, list | tuple) else []
+    if not wanted or not all(isinstance(name, str) and name.strip() for name in wanted):
         raise UsageError(f"{names!r} names no limit", where="concurrency or rate_limit", fix="give a name, or several")
     return wanted
 

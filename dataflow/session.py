@@ -156,10 +156,14 @@ class Run(Telling):
             return facts.ended
         return facts.segment_at(index) is not None or (facts.ended and index >= (facts.length or 0))
 
-    def finish(self) -> None:
-        """Wait until everything that was announced has ended."""
+    def finish(self, *, or_paused: bool = False) -> None:
+        """Wait until everything that was announced has ended (``or_paused``: or nothing goes on without an approval)."""
         self.send()
-        self._driver.wait(self._all_done)
+        self._driver.wait(self._all_done_or_paused if or_paused else self._all_done)
+
+    def _all_done_or_paused(self) -> bool:
+        machine = self._driver.machine
+        return self._all_done() or (self._outbox.is_sent(machine.facts) and machine.dispatcher.only_paused)
 
     def _all_done(self) -> bool:
         facts = self._driver.machine.facts
@@ -329,14 +333,15 @@ class Run(Telling):
             node, _ = find_place(self.graph.nodes, place)
             self._driver.post(NodesCancelled((node,), error))
 
-    def approve(self, place: Any) -> None:
-        """Let elements of a node run that wait for it, because their trigger is ``manual_only``.
+    def approve(self, place: Any = None) -> None:
+        """Let elements of a node (None: of all) run that wait for it, because their trigger is ``manual_only``.
 
         Raises:
             UsageError: there is no such node.
         """
-        node, _ = find_place(self.graph.nodes, place)
-        self._driver.post(Approved((node,)))
+        nodes = self.graph.nodes if place is None else [find_place(self.graph.nodes, place)[0]]
+        self._driver.post(Approved(tuple(nodes)))
+        self._driver.wait(lambda: not self._driver.machine.dispatcher.is_paused(nodes))
 
     def conclude(self, state: State[Any]) -> State[Any]:
         """The flow has ended in this state; gives the state."""

@@ -14,6 +14,7 @@ from dataflow.engine.events import BatchLost, Instruction, Pull, Submit
 from dataflow.engine.facts import Segment
 from dataflow.engine.limits.permits import LaneLimits, Permits, limits_of
 from dataflow.engine.records import LARGEST_BATCH, BatchRecord, Explosion, Lane, Span, StageRecord
+from dataflow.graph.nodes import Node
 from dataflow.graph.stages import Stage
 from dataflow.states import StateType
 
@@ -200,6 +201,16 @@ class Dispatcher:
             lane.drop(stages)
             if lane.limits is not None and not lane.ready and not lane.again:
                 self._instructions.extend(self.permits.balance(lane, lane.limits, threads=self.threads, at_once=1))
+
+    def is_paused(self, nodes: Container[Node]) -> bool:
+        """Whether elements of some of these nodes wait for an approval."""
+        return any(facts.node in nodes for _, span in self.paused for facts in span.stage.facts)
+
+    @property
+    def only_paused(self) -> bool:
+        """Whether nothing goes on before somebody approves."""
+        is_busy = self.in_flight or self._delayed or self._postponed or self.pulling or self.measures
+        return bool(self.paused) and not is_busy and not any(lane.ready or lane.again for lane in self._lanes.values())
 
     @property
     def wants_timer(self) -> bool:

@@ -150,7 +150,7 @@ class Driver:
                 if self._round(block_seconds=0.0):
                     continue
                 due_seconds = self.machine.dispatcher.due_in(time.monotonic())
-                if due_seconds is None and self._places.is_waiting:
+                if due_seconds is None and (self._places.is_waiting or self.machine.dispatcher.paused):
                     self._round(block_seconds=TEND_SECONDS)
                     continue
                 if due_seconds is None:

@@ -14,7 +14,7 @@ from dataflow.graph.nodes import Graph, Node
 from dataflow.run_starts import open_run
 from dataflow.session import Run
 from dataflow.states import StateType
-from tests.semantics.flows_strategy import Lazy, Recipe, Step, Use, Wrapped, build, recipes
+from tests.semantics.flows_strategy import Delayed, Lazy, Recipe, Step, Use, Wrapped, build, recipes
 from tests.semantics.functions import Refused
 from tests.semantics.interpreter import Outcome, interpret
 
@@ -29,7 +29,7 @@ BATCH_SIZES = (1, 7, 10_000, None)
 PATIENCE_SECONDS = 5.0
 """So that a flow that never ends is shown as one."""
 
-WITHOUT_CLUSTER = settings(max_examples=250, deadline=None, derandomize=True)
+WITHOUT_CLUSTER = settings(max_examples=200, deadline=None, derandomize=True)
 ON_DASK = settings(
     WITHOUT_CLUSTER,
     phases=[Phase.explicit, Phase.generate],  # a flow that fails on Dask alone is too slow to be made smaller
@@ -172,6 +172,55 @@ TRAPS: dict[str, Recipe] = {
     ),
     "a generator is zipped with a list": (Step("combine", ([1, 2], Lazy((1, 2))), mapped=True),),
     "a generator is zipped with a node": (REFUSED, Step("combine", (Use(0), Lazy((1,))), mapped=True)),
+    "a literal is no input that a trigger counts": (
+        REFUSED,
+        Step("keep@all_failed", (0, Use(0))),
+        Step("keep@any_successful", ([1], Use(0)), mapped=True),
+        Step("keep@all_failed", ([Delayed(1), Use(0, 0)], 2), mapped=True),
+    ),
+    "an allowed failure counts as a success, also without its value": (
+        Step("refuse_all", ([1, 2],), mapped=True),
+        Step("keep@any_failed", (Wrapped(Use(0), ("allow_failure",)),)),
+        Step("keep@any_failed", (1,), wait_for=(Wrapped(Use(0), ("allow_failure",)),)),
+    ),
+    "a skipped input in a container, beside a failed one": (
+        REFUSED,
+        Step("skip_all", (0,)),
+        Step("keep@any_failed", ([Use(0, 0), Use(1)],)),
+        Step("keep@not_all_skipped, tolerant", ({"a": Use(1), "b": [2]},)),
+    ),
+    "what was never sent is flattened by who takes failures": (
+        Step("refuse_all", (0,)),
+        Step("combine", (Use(0),)),
+        Step("keep@all_failed", (Wrapped(Use(1), ("flatten",)),)),
+        Step("keep", (Wrapped(Use(1), ("flatten", "allow_failure")),)),
+    ),
+    "what cannot be opened counts as failed": (
+        Step("label", ([1, 2],), mapped=True),
+        Step("keep@some_failed(at_least=2)", (Wrapped(Use(0), ("flatten",)),)),
+    ),
+    "an input that is used twice counts twice": (
+        Step("refuse_all", (0,)),
+        Step("keep@some_failed(at_least=2)", (Use(0), Use(0))),
+        Step("keep@some_failed(at_least=2)", ([1, 2], Use(0)), mapped=True, wait_for=(Use(0),)),
+    ),
+    "a failure is allowed, a skip is not": (
+        Step("skip_all", (0,)),
+        Step("keep", (1,), wait_for=(Wrapped(Use(0), ("allow_failure",)),)),
+        Step("keep", (Wrapped(Use(0), ("allow_failure",)),)),
+    ),
+    "a skip two steps away has no result": (
+        Step("skip_all", ([5, 6],), mapped=True),
+        Step("keep", (Use(0),), mapped=True),
+        Step("keep@all_finished, tolerant", (Use(1),), mapped=True),
+        Step("keep@all_finished, tolerant", (Use(0),), mapped=True),
+    ),
+    "states that a task gives": (
+        Step("state_of", (list(range(10)), 4), mapped=True),
+        Step("state_of@again", (list(range(10)), 4), mapped=True),
+        Step("keep", (Wrapped(Use(0), ("allow_failure",)),)),
+        Step("state_of", (5,)),
+    ),
 }
 
 
@@ -190,6 +239,22 @@ INTERESTING: dict[str, Callable[[list[Outcome]], bool]] = {
     ),
     "lengths did not fit": lambda outcomes: any(outcome.as_whole for outcome in outcomes),
     "an empty map": lambda outcomes: any(outcome.elements == () for outcome in outcomes),
+    "completed at a later attempt": lambda outcomes: any(
+        element.completed and element.attempts > 1 for outcome in outcomes for element in outcome.elements or ()
+    ),
+    "failed at a later attempt": lambda outcomes: any(
+        element.state == "Failed" and element.attempts > 1 for outcome in outcomes for element in outcome.elements or ()
+    ),
+    "took too long": lambda outcomes: any(outcome.state == "TimedOut" for outcome in outcomes),
+    "crashed": lambda outcomes: any(outcome.state == "Crashed" for outcome in outcomes),
+    "some elements were skipped": lambda outcomes: any(
+        {element.state for element in outcome.elements or ()} == {"Completed", "Skipped"} for outcome in outcomes
+    ),
+    "all elements were skipped": lambda outcomes: any(outcome.elements and outcome.skipped for outcome in outcomes),
+    "not run, though nothing failed": lambda outcomes: any(
+        outcome.state == "UpstreamFailed" and all(one.completed for one in outcomes[:position])
+        for position, outcome in enumerate(outcomes)
+    ),
     "an exception as a value": lambda outcomes: any(
         outcome.completed and "raised" in str(written(outcome.value)) for outcome in outcomes
     ),

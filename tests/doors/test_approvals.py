@@ -1,0 +1,85 @@
+"""Work that waits for somebody's approval: it holds nothing, others go on, and it can be approved from anywhere."""
+
+from __future__ import annotations
+
+import pytest
+from distributed import Client
+
+from dataflow import Flow, flow, task
+from dataflow.errors import UsageError
+from dataflow.triggers import manual_only
+
+
+@task
+def build(x: int) -> int:
+    """Something to approve."""
+    return x + 1
+
+
+@task(trigger=manual_only)
+def release(x: int) -> int:
+    """Runs when somebody says so."""
+    return 10 * x
+
+
+@task
+def announce(x: int) -> str:
+    """What comes after."""
+    return f"released {x}"
+
+
+@pytest.fixture(params=["inline", "threads"])
+def cluster(request: pytest.FixtureRequest) -> str:
+    """Where the flows run."""
+    return str(request.param)
+
+
+def test_a_flow_of_the_block_is_paused_until_it_is_approved(cluster: str) -> None:
+    """run() gives the state Paused when nothing goes on, and approve() the state after the rest has run."""
+    with Flow("releases") as releases:
+        built = build(1)
+        released = release(built)
+        announced = announce(released)
+    state = releases.run(cluster=cluster)
+    assert (state.name, state.message) == ("Paused", "1 of 1 reference tasks wait for an approval")
+    assert [state.result[handle].name for handle in (built, released, announced)] == ["Completed", "Paused", "Pending"]
+    assert state.approve(released).name == "Completed"
+    assert state.result[announced].result == "released 20"
+
+
+def test_elements_of_a_map_wait_each(cluster: str) -> None:
+    """Every element of a map waits; one approval is for all of them."""
+    with Flow("releases") as releases:
+        released = release.map(build.map([1, 2, 3]))
+    state = releases.run(cluster=cluster)
+    assert [element.name for element in state.result[released].map_states] == ["Paused"] * 3
+    assert state.approve().name == "Completed"
+    assert state.result[released].result == [20, 30, 40]
+
+
+def test_a_running_flow_is_approved_from_outside(client: Client) -> None:
+    """The body waits for the value, somebody else approves by name; other work has gone on meanwhile."""
+
+    @flow(cluster=client)
+    def releasing() -> list[int]:
+        waiting = release.submit(1)
+        other = build.map([1, 2])
+        return [waiting.result(), *other.result()]
+
+    run = releasing.start()
+    while "Paused" not in str(run.run.state(run.nodes[0])) if run.nodes else True:
+        run.run.wait_for_news(0, timeout=0.05)
+    run.run.approve("release")
+    assert run.result(timeout=30) == [10, 2, 3]
+    assert [step.state.name.title() for step in run.story("release")] == ["Pending", "Paused", "Running", "Completed"]
+
+
+def test_approving_what_is_not_there_says_what_is(cluster: str) -> None:
+    """An unknown name is an error that names the near one."""
+    with Flow("releases") as releases:
+        release(1)
+    state = releases.run(cluster=cluster)
+    with pytest.raises(UsageError, match="release"):
+        state.approve("releas")
+    state.run.cancel()
+    assert state.run.state(state.run.nodes[0]).name == "Cancelled"
