@@ -152,9 +152,13 @@ def some_successful(at_least: float | None = None, at_most: float | None = None)
     return _bounded("some_successful", at_least, at_most)
 
 
+def _is_bound(bound: object) -> bool:
+    return bound is None or (isinstance(bound, int | float) and not isinstance(bound, bool) and bound >= 0)
+
+
 def _bounded(name: str, at_least: float | None, at_most: float | None) -> Trigger:
     for bound in (at_least, at_most):
-        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float) or bound < 0):
+        if not _is_bound(bound):
             fix = "a number such as 3, or a share such as 0.5"
             raise TaskDefinitionError(f"the bound is {bound!r}", where=f"{name}(...)", fix=fix)
     return Trigger(name, at_least, at_most)

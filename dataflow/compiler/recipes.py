@@ -59,12 +59,10 @@ class Part(NamedTuple):
 
 
 class Pick(NamedTuple):
-    """One element; with ``depth``, opened to a list."""
+    """One element."""
 
     part: Part | Broken
     allow_failure: bool = False
-    is_judged: bool = False
-    """Whether a trigger judges it; matters if it is opened."""
 
 
 class Gather(NamedTuple):
@@ -131,7 +129,7 @@ class HeldSpan(NamedTuple):
     """Elements that left an earlier batch unfinished; that batch kept how far they came under these offsets."""
 
     start: int
-    count: int
+    elements: int
     dependency: int
     offset: int
 

@@ -131,9 +131,8 @@ class Assembler:
                 return self._whole(used, keys)
             case Guard(used):
                 return self._guard(used)
-            case Template(skeleton, inputs):
-                is_judged = not inputs or any(isinstance(inner, Input) and inner.judged for inner in inputs)
-                return Fill(skeleton, tuple(self._inner(inner, keys) for inner in inputs), is_judged)
+            case Template(skeleton, inputs, judged):
+                return Fill(skeleton, tuple(self._inner(inner, keys) for inner in inputs), judged)
             case Collection(value):
                 return Direct(keys.position(self._key_of(value, True)))
             case ByKey(value):
@@ -154,8 +153,9 @@ class Assembler:
         facts = self._wiring.facts[used.node]
         if facts.node.space is None or isinstance(used.index, int):
             failure = facts.ended_badly(used)
-            is_allowed = failure is None or (used.allow_failure and failure[0] != StateType.SKIPPED)
-            return Literal(None) if is_allowed else Broken(failure[0], failure[1] or b"")
+            if failure is None or (used.allow_failure and failure[0] != StateType.SKIPPED):
+                return Literal(None)
+            return Broken(failure[0], failure[1] or b"")
         failure, counts = facts.ended_badly(used), facts.counts_of(used)
         if used.allow_failure:
             return Counted(counts.successful + counts.failed, 0, counts.skipped, b"")
@@ -168,8 +168,10 @@ class Assembler:
         facts = self._wiring.facts[used.node]
         if facts.node.space is None or isinstance(used.index, int):
             index = used.index if isinstance(used.index, int) and facts.node.space is not None else 0
-            depth = used.depth + 1 if used.depth else 0
-            return Pick(self._part(facts.element(index), keys, depth=depth), used.allow_failure, used.judged)
+            part = self._part(facts.element(index), keys, depth=used.depth + 1 if used.depth else 0)
+            if used.depth:
+                return Gather((part,), used.allow_failure, used.judged)
+            return Pick(part, used.allow_failure)
         return Gather(tuple(self._gathered(facts, used, keys)), used.allow_failure, used.judged)
 
     def _gathered(self, facts: NodeFacts, used: Input, keys: _Keys) -> Iterator[Part | Broken]:

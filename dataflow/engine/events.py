@@ -169,7 +169,10 @@ Event = (
     | ThreadsChanged
     | HoldersGone
     | PlacesGranted
+    | Approved
     | CancelAsked
+    | CancelOverdue
+    | NodesCancelled
 )
 
 

@@ -252,7 +252,8 @@ class NodeFacts:
 
     def failure_of(self, used: Input) -> tuple[int, bytes | None] | None:
         """State and packed error that keep this use of the node from being an input; None if it is whole."""
-        return None if used.allow_failure or used.judged else self.ended_badly(used)
+        failure = None if used.judged else self.ended_badly(used)
+        return None if failure is None or (used.allow_failure and failure[0] != SKIPPED) else failure
 
     def ended_badly(self, used: Input) -> tuple[int, bytes | None] | None:
         """State and packed error of what is used here, if it failed, or if all of it was skipped."""

@@ -45,8 +45,6 @@ def _broken(recipe: Broken, dependencies: Dependencies) -> Failure:
 
 def _pick(recipe: Pick, dependencies: Dependencies) -> Any:
     part = recipe.part
-    if isinstance(part, Part) and part.depth:
-        return _gather(Gather((part,), recipe.allow_failure, recipe.is_judged), dependencies)
     value = Failure(part.state, part.error) if isinstance(part, Broken) else _single(part, dependencies)
     if recipe.allow_failure and isinstance(value, Failure) and value.state != SKIPPED:
         return exception_of(value)

@@ -211,9 +211,16 @@ class Ledger:
             self._seconds_before[position, offset] = step.seconds
             if step.state != COMPLETED:
                 self.set_state(position, offset, step.state)
-            for column, what in ((self.errors, step.error), (self.tries, step.tries), (self.notes, step.note)):
-                if what:
-                    column[position][offset] = what  # type: ignore[index]
+            self.write_rare(position, offset, step)
+
+    def write_rare(self, position: int, offset: int, step: HeldStep) -> None:
+        """Write down what only few elements have."""
+        if step.error is not None:
+            self.errors[position][offset] = step.error
+        if step.tries:
+            self.tries[position][offset] = step.tries
+        if step.note is not None:
+            self.notes[position][offset] = step.note
 
     def collect(self, frame: list[Any]) -> None:
         """Keep the values of this element that leave the batch."""

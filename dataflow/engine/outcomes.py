@@ -51,10 +51,7 @@ class Outcomes:
             self.values[position][index] = step.value
             self.states[position, index] = step.state
             self.seconds[position, index] = step.seconds
-            rare = (self._ledger.errors, self._ledger.tries, self._ledger.notes)
-            for column, what in zip(rare, (step.error, step.tries, step.note), strict=True):
-                if what:
-                    column[position][index] = what  # type: ignore[index]
+            self._ledger.write_rare(position, index, step)
 
     def resumed_in(self, part: Part, indices: Sequence[int]) -> Iterator[tuple[int, Held]]:
         """Of some elements those that are gone on with within a part, as the walk of that part sees them."""

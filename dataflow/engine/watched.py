@@ -17,12 +17,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from dataflow.engine.ledger import Call, Ledger
+from dataflow.engine.ledger import Ledger
 from dataflow.engine.nests import cancel_begun
 from dataflow.engine.slots import woken_by, yield_if_wanted
 from dataflow.engine.trials import Abandoned, cancelled, timed_out
 from dataflow.engine.walk import CarefulWalk, Check, Clock, walk_fast
 from dataflow.errors import TimedOut
+from dataflow.rules import Rules
 
 __all__ = ["Watch", "watched_careful", "watched_fast"]
 
@@ -81,19 +82,18 @@ class Watch:
         self._is_cancelled = False
         self._ledger = ledger
         ledger.passing = (*ledger.passing, Abandoned)
-        ledger.calls = [self._limited(call) for call in ledger.calls]
         ledger.functions = [
-            partial(self._within, call.rules.timeout_seconds, function) if call.rules.is_watched else function
-            for call, function in zip(ledger.calls, ledger.functions, strict=True)
+            self._limited(call.rules, function) for call, function in zip(ledger.calls, ledger.functions, strict=True)
         ]
+        ledger.calls = [call._replace(function=self._limited(call.rules, call.function)) for call in ledger.calls]
         ledger.ends.append(self.cancel)
         limits = (call.rules.timeout_seconds for call in ledger.calls)
         self._shortest = min((limit for limit in limits if limit is not None), default=1.0)
 
-    def _limited(self, call: Call) -> Call:
-        if not call.rules.is_watched:
-            return call
-        return call._replace(function=partial(self._within, call.rules.timeout_seconds, call.function))
+    def _limited(self, rules: Rules, function: Callable[..., Any]) -> Callable[..., Any]:
+        if rules.timeout_seconds is None or not rules.is_watched:
+            return function
+        return partial(self._within, rules.timeout_seconds, function)
 
     def _within(self, seconds: float, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """Call a function, unless it is given up meanwhile."""

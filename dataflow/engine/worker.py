@@ -139,7 +139,7 @@ def _ledger(program: Program, batch: Batch, dependencies: Sequence[Any], context
     ledger = Ledger(program, batch.count, passing=context.passing)
     for span in batch.held:
         elements: HeldElements = dependencies[span.dependency]
-        found = ((at, elements.held.get(span.offset + at)) for at in range(span.count))
+        found = ((at, elements.held.get(span.offset + at)) for at in range(span.elements))
         ledger.resumed.update((span.start + at, held) for at, held in found if held is not None)
     for position in batch.cancelled:
         error = Cancelled("it was cancelled before it ended", where=f"task {program.steps[position].name!r}")

@@ -135,6 +135,8 @@ class Template:
 
     skeleton: Any
     inputs: tuple[Input | Collection, ...]
+    judged: bool = False
+    """Whether a trigger judges its inputs, if it has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +276,9 @@ def judged(argument: Argument) -> Argument:
             return Elements(replace(used, judged=True))
         case Template(skeleton, many):
             inputs = (replace(inner, judged=True) if isinstance(inner, Input) else inner for inner in many)
-            return Template(skeleton, tuple(inputs))
+            return Template(skeleton, tuple(inputs), judged=True)
         case Rows(rows):
-            # A row without inputs becomes an empty template, which counts as nothing.
+            # A row without inputs becomes a template without inputs, which counts as nothing.
             literal = (Template(row.value, ()) if isinstance(row, Constant) else row for row in rows)
             return Rows(tuple(judged(row) for row in literal))  # type: ignore[misc]  # a row stays one of its kind
         case _:

@@ -143,7 +143,8 @@ def crash_some(x: Any, y: Any = 1) -> int:
 
 def only_first(task: Any, task_run: Any, state: Any) -> bool:
     """A retry condition: after the first attempt, of failures."""
-    assert task.name and state.is_failed()
+    assert task.name
+    assert state.is_failed()
     return bool(task_run.run_count == 1)
 
 

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from dataflow.annotations import allow_failure, flatten, mapped, unmapped
-from dataflow.errors import MapError, MapLengthError, UpstreamFailed
+from dataflow.errors import Cancelled, ExecutionError, FlowFailed, MapError, MapLengthError, TimedOut, UpstreamFailed
 from dataflow.graph.builder import Builder
 from dataflow.graph.nodes import Graph, Reference
+from dataflow.signals import NOTHING
 from tests.semantics.functions import FUNCTIONS, Refused, specs
 from tests.semantics.interpreter import Outcome, interpret
 
 DONE = "Completed"
 FAILED = "Failed"
+SKIPPED = "Skipped"
 UPSTREAM = "UpstreamFailed"
 
 
@@ -171,3 +173,110 @@ def test_references_in_containers_are_filled(sketch: Sketch) -> None:
 def test_async_functions_are_awaited(sketch: Sketch) -> None:
     """combine_later(1) is 1 + 1."""
     assert sketch.outcome(sketch.call("combine_later", 1)).value == 2
+
+
+def test_retries_are_counted_for_each_element(sketch: Sketch) -> None:
+    """The task flaky refuses (x + 1) % 3 times, and gives 10 x and the attempt; one retry is not enough for 1."""
+    tried = sketch.outcome(sketch.map("flaky", [2, 3, 1])).elements
+    assert tried is not None
+    assert [(one.state, one.attempts) for one in tried] == [(DONE, 1), (DONE, 2), (FAILED, 2)]
+    assert [one.value for one in tried[:2]] == [21, 32]
+
+
+def test_a_condition_ends_the_retries(sketch: Sketch) -> None:
+    """flaky@picky has two retries, and its condition takes only the first."""
+    assert [sketch.outcome(sketch.call(name, 1)).attempts for name in ("flaky@later", "flaky@picky")] == [3, 2]
+
+
+def test_delays_and_limits_take_no_time(sketch: Sketch) -> None:
+    """The task dawdle takes too long where it is given a three, at first."""
+    limited = sketch.map("dawdle", [1, 3])
+    assert sketch.states(limited) == [DONE, "TimedOut"]
+    assert sketch.outcome(limited).state == FAILED
+    assert sketch.outcome(sketch.call("dawdle@again", 3)).value == 3 + 2
+
+
+def test_skipped_elements_are_left_out_of_gathers(sketch: Sketch) -> None:
+    """skip_some skips multiples of three, and so does what uses them; the rest is gathered, in order."""
+    some = sketch.map("keep", sketch.map("skip_some", [1, 3, 4], 0))
+    assert sketch.states(some) == [DONE, SKIPPED, DONE]
+    assert sketch.outcome(some).value == [1, 4]
+    assert sketch.outcome(sketch.call("keep", some)).value == [1, 4]
+
+
+def test_a_gather_of_nothing_but_skipped_elements_is_skipped(sketch: Sketch) -> None:
+    """And one of a failed and a skipped element is upstream failed; an empty one is []."""
+    skipped, mixed = sketch.map("skip_all", [1, 2]), sketch.map("refuse_some", sketch.map("skip_some", [3, 6, 5], 0), 1)
+    assert sketch.outcome(skipped).state == sketch.outcome(sketch.call("keep", skipped)).state == SKIPPED
+    assert sketch.states(mixed) == [SKIPPED, SKIPPED, FAILED]
+    assert sketch.outcome(sketch.call("keep", mixed)).state == UPSTREAM
+    assert sketch.outcome(sketch.call("keep", sketch.map("skip_all", []))).value == []
+
+
+def test_a_skip_beats_a_failure(sketch: Sketch) -> None:
+    """Of two inputs, unless skips do not matter to the task; then it gets what the skip said, and the exception."""
+    skipped, failed = sketch.call("skip_all", 4), sketch.call("refuse_all", 0)
+    assert sketch.outcome(sketch.call("keep", skipped, failed)).state == SKIPPED
+    assert sketch.outcome(sketch.call("keep@all_finished", skipped, failed)).state == SKIPPED
+    value = sketch.outcome(sketch.call("keep@all_finished, tolerant", skipped, failed)).value
+    assert (value[0], type(value[1])) == (4, Refused)
+
+
+def test_triggers_count_the_elements_of_a_gather(sketch: Sketch) -> None:
+    """Two of three failed: enough for at_least=2, too many for at_most=0.5; the function gets exceptions in place."""
+    mapped_node = sketch.map("refuse_some", [3, 1, 6], 0)
+    enough = sketch.outcome(sketch.call("keep@some_failed(at_least=2)", mapped_node))
+    assert [type(value) for value in enough.value] == [Refused, int, Refused]
+    assert sketch.outcome(sketch.call("keep@some_failed(at_most=0.5)", mapped_node)).state == UPSTREAM
+    assert sketch.states(sketch.map("keep@any_failed", mapped_node)) == [DONE, UPSTREAM, DONE]
+
+
+def test_a_trigger_that_nothing_failed_for_is_its_own_reason(sketch: Sketch) -> None:
+    """Not run, though all inputs are whole: the error says so itself, and literals are no inputs."""
+    unasked = sketch.outcome(sketch.call("keep@any_failed", sketch.call("keep", 1), 2))
+    assert (unasked.state, type(unasked.value)) == (UPSTREAM, UpstreamFailed)
+
+
+def test_a_merge_takes_what_was_not_skipped(sketch: Sketch) -> None:
+    """Skipped inputs are NOTHING under not_all_skipped, and it is skipped if all are."""
+    skipped, value = sketch.call("skip_all", 0), sketch.call("keep", 5)
+    merged = sketch.outcome(sketch.call("keep@not_all_skipped, tolerant", skipped, value)).value
+    assert merged == [NOTHING, 5]
+    assert sketch.outcome(sketch.call("keep@not_all_skipped, tolerant", skipped, skipped)).state == SKIPPED
+
+
+def test_each_round_of_a_loop_has_its_own_attempts(sketch: Sketch) -> None:
+    """loop(x, y) adds 1 ... x to y; in its second round it refuses y % 3 times, with one retry."""
+    assert [sketch.outcome(sketch.call("loop", x, 10)).value for x in (0, 1, 3)] == [10, 11, 16]
+    assert sketch.outcome(sketch.call("loop", 1, 10)).attempts == 2
+    assert sketch.outcome(sketch.call("loop", 2, 10)).attempts == 1, "of the last round"
+    assert sketch.outcome(sketch.call("loop", 1, 11)).state == FAILED
+
+
+@pytest.mark.parametrize(
+    ("folded", "state", "value"),
+    [
+        (0, DONE, 0),
+        (2, FAILED, FlowFailed),
+        (3, "TimedOut", TimedOut),
+        (4, "Crashed", ExecutionError),
+        (5, "Cancelled", Cancelled),
+        (6, DONE, 7),
+        (7, SKIPPED, 7),
+        (8, FAILED, FlowFailed),
+        (9, FAILED, Refused),
+    ],
+)
+def test_a_state_that_is_returned_decides(sketch: Sketch, folded: int, state: str, value: Any) -> None:
+    """state_of(6, 7) is a loop whose second round gives 7; a failure without an exception raises as its state does."""
+    outcome = sketch.outcome(sketch.call("state_of", folded, 7))
+    assert outcome.state == state
+    assert outcome.value == value if isinstance(value, int) else isinstance(outcome.value, value)
+
+
+def test_system_exit_is_a_crash(sketch: Sketch) -> None:
+    """It is not tried again, and makes its mapped node failed."""
+    crashing = sketch.map("crash_some", [2, 3], 1)
+    assert sketch.states(crashing) == ["Crashed", DONE]
+    assert sketch.outcome(crashing).elements[0].attempts == 1  # type: ignore[index]
+    assert sketch.outcome(crashing).state == FAILED
