@@ -130,14 +130,12 @@ class Dispatcher:
             if ran < size:
                 rest.append(span.part(span.start + max(0, ran), span.stop))
             ran -= size
-        for span in reversed(rest):
-            if not but_not(span.stage):
-                batch.lane.push_back(span)
+        batch.lane.push_back(span for span in rest if not but_not(span.stage))
         return [span for span in rest if but_not(span.stage)]
 
     def spare_others(self, batch: BatchRecord, element: int) -> Span:
         """One element is to blame for the loss of its batch; the others are ready again. Gives the span of the one."""
-        blamed = batch.spans[0]
+        blamed, spared = batch.spans[0], []
         for span in batch.spans:
             at = span.start + element
             if span.start <= at < span.stop:
@@ -145,10 +143,9 @@ class Dispatcher:
                 rest = [span.part(span.start, at), span.part(at + 1, span.stop)]
             else:
                 rest = [span]
-            for part in rest:
-                if part.start < part.stop:
-                    batch.lane.push_back(part)
+            spared.extend(part for part in rest if part.start < part.stop)
             element -= span.stop - span.start
+        batch.lane.push_back(spared)
         return blamed
 
     def try_again(self, batch: BatchRecord) -> None:
@@ -173,9 +170,12 @@ class Dispatcher:
         for lane, span, seconds in self._delayed:
             heapq.heappush(self._postponed, (now + seconds, next(self._numbers), lane, span))
         self._delayed.clear()
+        due: dict[Lane, list[Span]] = {}
         while self._postponed and self._postponed[0][0] <= now:
             _, _, lane, span = heapq.heappop(self._postponed)
-            lane.push_back(span)
+            due.setdefault(lane, []).append(span)
+        for lane, spans in due.items():
+            lane.push_back(spans)
 
     def due_in(self, now: float) -> float | None:
         """In how many seconds postponed elements want to go on; None if there are none."""

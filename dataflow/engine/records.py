@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from dataflow.compiler.batches import Pace
@@ -172,10 +173,14 @@ class Lane:
         else:
             self.ready.append(span)
 
-    def push_back(self, span: Span) -> None:
-        """Add elements that a batch gave back, at the front."""
-        self.ready.appendleft(span)
-        self.ready_count += span.stop - span.start
+    def push_back(self, spans: Iterable[Span]) -> None:
+        """Add elements that came back: of a mapped stage in their places, of others at the front."""
+        returned = list(spans)
+        self.ready_count += sum(span.stop - span.start for span in returned)
+        if returned and returned[0].stage.plain:
+            self.ready.extendleft(reversed(returned))
+        else:
+            self.ready = deque(sorted([*returned, *self.ready], key=attrgetter("start")))
 
     def cut(self, size: int) -> tuple[Span, ...]:
         """Take up to ``size`` elements, of a mapped stage those that are ready now wherever they are."""

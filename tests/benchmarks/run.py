@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # the benchmarks are not installed, so their functions must be found from here
 
 from tests.benchmarks import (  # noqa: E402
+    attempts,
     building,
     calls,
     canonical_speed,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[int | None], list[Row]]] = {
     "B9": memory.b9,
     "B10": startup.b10,
     "B11": startup.b11,
+    "A1": attempts.a1,
     "R1": results_speed.r1_r2,
     "R3": results_speed.r3,
     "R4": results_speed.r4,

@@ -32,6 +32,8 @@ __all__ = ["DaskShell"]
 logger = logging.getLogger("dataflow")
 ANSWER_SECONDS = 2.0
 """How long workers may take to say whether they run what is cancelled."""
+LATER = 1e-7
+"""How much less urgent a batch is than the one that was cut before it."""
 DEEPER = 1000
 """How much sooner the work of a run is run than that of the run it stands in, which waits for it."""
 
@@ -116,18 +118,19 @@ class DaskShell:
         return str(future.key)
 
     def submit(self, batches: Sequence[Assembled]) -> None:
-        """Send batches as one graph per level, deepest first."""
-        by_level: dict[int, dict[str, Any]] = {}
+        """Send batches as one graph: the deepest levels first, and of a level in the order in which they were cut."""
+        graph: dict[str, Any] = {}
         wanted: dict[str, BatchRecord | None] = {}
+        priorities: dict[str, float] = {}
         for assembled in batches:
-            graph = by_level.setdefault(assembled.record.lane.level, {})
             wanted.update(self._lower(assembled, graph))
-        for level in sorted(by_level, reverse=True):
-            graph = by_level[level]
-            keys = [key for key in wanted if key in graph]
-            if keys:
-                priority = level + self._depth * DEEPER
-                self._remember(self._client.get(graph, keys, sync=False, priority=priority), wanted)
+            record = assembled.record
+            urgency = record.lane.level + self._depth * DEEPER - record.number * LATER
+            priorities.update(dict.fromkeys(graph.keys() - priorities.keys(), urgency))
+        if graph:
+            # A method of a dict travels to any scheduler; a function of ours would have to be imported there.
+            futures = self._client.get(graph, list(wanted), sync=False, priority=priorities.get)
+            self._remember(futures, wanted)
 
     def _lower(self, assembled: Assembled, graph: dict[str, Any]) -> dict[str, BatchRecord | None]:
         """Add the tasks of a batch to a graph; gives the keys to hold, with the batch to blame if one is lost."""

@@ -56,8 +56,17 @@ def main_module_hidden() -> Iterator[None]:
         _main_module.show()
 
 
+IGNORE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""Ctrl-C in a terminal reaches all processes started from it. The run decides what becomes of the workers' work."""
+
+
 class QuietNanny(Nanny):  # type: ignore[misc]
-    """A nanny whose worker processes do not import the main module, also when it starts one again."""
+    """A nanny whose worker processes neither import the main module nor hear of Ctrl-C, also when started again."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.preload = [*self.preload, IGNORE_INTERRUPTS]
+        self.preload_argv = [*self.preload_argv, []] if self.preload_argv else self.preload_argv
 
     async def instantiate(self) -> Any:
         """Start the worker process."""
