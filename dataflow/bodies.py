@@ -106,7 +106,7 @@ def entered(body: Body) -> Iterator[None]:
 
 
 class TaskBody(Body):
-    """What one attempt of an element submits itself: a run that begins with the first call and ends with the attempt."""
+    """What one attempt of an element submits itself: a run that begins with the first call and ends with it."""
 
     def __init__(self) -> None:
         persistence = flow_persistence(FlowOptions())

@@ -258,7 +258,7 @@ class FlowState(_Predicates):
         return self._state
 
     def approve(self, *places: Any) -> Self:
-        """Let tasks run that wait for it (``trigger=manual_only``), and wait until the flow has ended or is paused again.
+        """Let tasks run that wait for it (``trigger=manual_only``); wait until the flow has ended or is paused again.
 
         Args:
             places: the tasks: handles or names. None: all that wait.

@@ -157,7 +157,7 @@ class Run(Telling):
         return facts.segment_at(index) is not None or (facts.ended and index >= (facts.length or 0))
 
     def finish(self, *, or_paused: bool = False) -> None:
-        """Wait until everything that was announced has ended (``or_paused``: or nothing goes on without an approval)."""
+        """Wait until all that was announced has ended (``or_paused``: or nothing goes on without an approval)."""
         self.send()
         self._driver.wait(self._all_done_or_paused if or_paused else self._all_done)
 
@@ -323,8 +323,8 @@ class Run(Telling):
         """
         if self._driver.failure is not None:
             return  # whoever waits is told already, and nothing goes on
-        what = "the run" if place is None else "it"
-        error = pack_error(Cancelled(f"{what} was cancelled before this ended", where=f"run {self.id} of {self.name!r}"))
+        problem = "the run was cancelled before this ended" if place is None else "it was cancelled before it ended"
+        error = pack_error(Cancelled(problem, where=f"run {self.id} of {self.name!r}"))
         self.send()
         if place is None:
             self.nested.cancel()

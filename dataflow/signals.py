@@ -85,6 +85,10 @@ class Nothing:
     def __reduce__(self) -> str:
         return "NOTHING"
 
+    def __dataflow_key__(self) -> object:
+        """What keys are made of where it is an argument."""
+        return "NOTHING"
+
 
 NOTHING = Nothing()
 """Stands for a skipped input where the trigger is ``not_all_skipped``, so that it is told from the value None."""

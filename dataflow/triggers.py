@@ -1,4 +1,4 @@
-"""Triggers: whether an element runs, decided by the states of what it uses. Pure; counted, so that n inputs cost one look.
+"""Triggers: whether an element runs, decided by the states of what it uses. Pure; they see counts, not elements.
 
 ============================  ==========================================================================
 trigger                       runs when

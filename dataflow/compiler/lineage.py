@@ -67,14 +67,21 @@ class Lineage:
     _identities: dict[TaskSpec, Any] = field(default_factory=dict)
 
     def check(self, node: Node) -> None:
-        """Refuse a node under LINEAGE that is made from something without a key, before anything runs.
+        """Refuse a node under LINEAGE that is made from something without a key, or by a trigger, before anything runs.
 
         Raises:
-            KeyingError: as for `key`.
+            KeyingError: as for `key`; or a trigger decides about it, and keys by lineage know nothing of failures.
         """
         memory = self.memories.of(node.task)
-        if memory is not None and memory.is_lineage:
-            self.key(node)
+        if memory is None or not memory.is_lineage:
+            return
+        if node.task.rules.judges:
+            raise KeyingError(
+                "keys by LINEAGE know nothing of what failed or was skipped, which a trigger asks for",
+                where=f"task {node.task.name!r}",
+                fix="cache_policy=INPUTS, or no trigger and skip_on_upstream_skip=True",
+            )
+        self.key(node)
 
     def key(self, node: Node) -> bytes:
         """The key of a node as a whole.

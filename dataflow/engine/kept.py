@@ -16,6 +16,7 @@ from dataflow.compiler.memory import Memory
 from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.failures import Failure
+from dataflow.engine.judged import judge, opened
 from dataflow.engine.step_keys import StepKeys
 from dataflow.engine.write_back import WriteBack
 from dataflow_results.digests import DIGEST_BYTES
@@ -100,6 +101,7 @@ class KeptStep:
         self._memory = memory
         self._step_keys = StepKeys(program, memory, position, batch)
         self._guards = program.steps[position].guards
+        self._rules = program.steps[position].rules
         self._first_column = len(program.constants) + program.broadcasts
         self._began = time.time()
         self.keys = np.zeros((batch.count, DIGEST_BYTES), np.uint8)
@@ -143,6 +145,8 @@ class KeptStep:
         whole = range(size)
         values: list[Any] = [None] * size
         broken = self._broken(frame, rows, size)
+        if self._rules.judges:
+            frame, rows = self._opened(frame), [self._opened(column) for column in rows]
         if len(broken) == size:
             return Lookup(values=values, missing=whole)  # the careful walk says what becomes of them
         try:
@@ -164,7 +168,10 @@ class KeptStep:
         return Lookup(values=values, missing=missing, refused=refused, repeats=repeats, waiting=waiting, claimed=mine)
 
     def _broken(self, frame: list[Any], rows: Rows, size: int) -> set[int]:
-        """Elements with an input that failed; they have no key."""
+        """Elements that are not run, because of what became of their inputs; they have no key."""
+        if self._rules.judges:
+            elements = enumerate(self._element(frame, rows, offset) for offset in range(size))
+            return {offset for offset, element in elements if judge(self._rules, self._guards, element)}
         broken: set[int] = set()
         for slot in self._guards:
             column = slot - self._first_column
@@ -176,6 +183,14 @@ class KeptStep:
             elif Failure in set(map(type, rows[column])):
                 broken.update(offset for offset, value in enumerate(rows[column]) if type(value) is Failure)
         return broken
+
+    def _element(self, frame: list[Any], rows: Rows, offset: int) -> list[Any]:
+        """The frame of one element."""
+        return [*frame[: self._first_column], *(column[offset] for column in rows)]
+
+    def _opened(self, values: Sequence[Any]) -> list[Any]:
+        """What the function gets of inputs that were judged; keys are made of that."""
+        return [opened(value, self._rules.trigger) for value in values]
 
     # What the store has
 

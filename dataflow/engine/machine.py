@@ -100,7 +100,7 @@ class Machine:
             compiled=compiled,
             facts=own,
             plain=stage.space is None,
-            strict=all(node.strict for node in stage.nodes),
+            strict=stage.space is None or stage.strict,
             lane=self.dispatcher.lane(compiled, stage, level),
         )
         for node in stage.nodes:

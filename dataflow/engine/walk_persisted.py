@@ -90,7 +90,7 @@ class PersistedWalk:
         self._kept = kept
         self._clock = clock
         self._async_concurrency = async_concurrency
-        program, count = ledger.program, ledger.count
+        program = ledger.program
         self._first_column = len(program.constants) + program.broadcasts
         self._parts = parts_of(program)
         self._running: Running | None = None

@@ -12,11 +12,11 @@ node that alone feeds it. Two rules keep this right:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from dataflow.graph.nodes import Elements, Input, Node, Space, Whole, inputs_of
+from dataflow.graph.nodes import Argument, Elements, Input, Items, Node, Rows, Space, Whole, inputs_of
 from dataflow.known_limits import effective
 from dataflow.rules import Rules
 
@@ -34,6 +34,29 @@ class Stage:
     space: Space | None
     outside: tuple[Input, ...]
     """Every use that its nodes make of nodes outside it."""
+
+    @property
+    def strict(self) -> bool:
+        """Whether iterated arguments of different lengths are an error; nodes that only iterate over others of the
+        stage have no say.
+        """
+        own = set(self.nodes)
+        return all(node.strict for node in self.nodes if any(_is_brought(given, own) for given in _given(node)))
+
+
+def _given(node: Node) -> list[Argument]:
+    return [argument for _, argument in node.labelled_arguments()]
+
+
+def _is_brought(argument: Argument, own: Container[Node]) -> bool:
+    """Whether an argument is iterated and does not come from the stage itself."""
+    match argument:
+        case Items() | Rows():
+            return True
+        case Elements(used):
+            return used.node not in own
+        case _:
+            return False
 
 
 def form_stages(nodes: Sequence[Node], *, cut_held: bool) -> list[Stage]:

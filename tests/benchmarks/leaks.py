@@ -51,7 +51,7 @@ def counts() -> tuple[int, int, int]:
     gc.collect()
     end_isolated()
     children = sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
-    return threading.active_count(), len(os.listdir("/proc/self/fd")), children
+    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), children
 
 
 def take_census(client: Client) -> Census:

@@ -1,4 +1,4 @@
-"""Cancelling on a real cluster: what has not begun ends at once, what runs ends as soon as it can, states are honest."""
+"""Cancelling on a real cluster: what has not begun ends at once, what runs as soon as it can; states are honest."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def isolated(x: int, began: str) -> int:
 @task
 async def waiting(x: int, began: str) -> int:
     """Would wait for long, on an event loop."""
-    Path(began).touch()
+    Path(began).touch()  # noqa: ASYNC240 - takes a moment
     await asyncio.sleep(30)
     return x
 
@@ -76,7 +76,7 @@ def states_of(run: FlowRun[Any], slug: str) -> Counter[str]:
 
 
 def test_a_batch_stops_between_two_elements(client: Client) -> None:
-    """What had ended has its value, the element that ran ends well, the others are cancelled, and nothing stays behind."""
+    """What had ended has its value, the element that ran ends well, the others are cancelled; nothing stays behind."""
 
     @flow(cluster=client)
     def napping() -> Any:
@@ -137,7 +137,7 @@ def test_what_cannot_be_ended_says_so(client: Client, monkeypatch: pytest.Monkey
 
 
 def test_one_node_is_cancelled_and_the_others_go_on(client: Client) -> None:
-    """Of two tasks that share batches the second is cancelled: the first and a third end well, and who uses it does not."""
+    """Of two tasks that share batches the second is cancelled: the first and a third end well, its user does not."""
 
     @flow(cluster=client)
     def napping() -> Any:

@@ -22,6 +22,7 @@ from dataflow.engine.events import (
     ItemsPulled,
     RestReturned,
     ThreadsChanged,
+    TimerFired,
 )
 from dataflow.engine.records import BatchRecord
 from dataflow.engine.report import Report
@@ -30,6 +31,7 @@ from dataflow.graph.nodes import Graph, Node
 from dataflow.states import StateType
 from tests.engine.rehearsal import Rehearsal, error_bytes
 from tests.semantics.flows_strategy import Recipe, build, recipes
+from tests.semantics.functions import UNTIMED_NAMES
 from tests.semantics.interpreter import Outcome, interpret
 
 MANY = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -52,10 +54,11 @@ class SimulatedRun(Rehearsal):
         self.limits: dict[int, int] = {}
         """After how many elements batches were asked to stop."""
         self.rounds = 0
+        self.now = 0.0
 
     def one_thing_happens(self) -> bool:
         """Let something happen that can; gives False if nothing is under way."""
-        if not (self.waiting or self.pulls):
+        if not (self.waiting or self.pulls or self._is_due):
             return False
         self.rounds += 1
         assert self.rounds < MOST_ROUNDS, "the run does not come to an end"
@@ -71,8 +74,17 @@ class SimulatedRun(Rehearsal):
             pass
         assert self.unended() == []
 
+    @property
+    def _is_due(self) -> bool:
+        """Whether elements wait for the time at which they go on."""
+        return self.machine.dispatcher.due_in(self.now) is not None
+
     def _what_happens(self) -> Event:
-        chosen = self.draw(st.integers(0, len(self.waiting) + len(self.pulls) - 1))
+        choices = len(self.waiting) + len(self.pulls)
+        chosen = self.draw(st.integers(0, choices - 1 + self._is_due))
+        if chosen == choices:
+            self.now += self.machine.dispatcher.due_in(self.now) or 0.0
+            return TimerFired(self.now)
         if chosen >= len(self.waiting):
             return self._pulled(chosen - len(self.waiting))
         batch = list(self.waiting.values())[chosen]
@@ -145,10 +157,19 @@ def cut_report(report: Report, limit: int) -> Report:
             states=step.states if isinstance(step.states, int) else step.states[:limit],
             seconds=step.seconds[: 4 * limit],
             errors={offset: error for offset, error in step.errors.items() if offset < limit},
+            tries={offset: tries for offset, tries in step.tries.items() if offset < limit},
+            notes={offset: note for offset, note in step.notes.items() if offset < limit},
         )
         for step in report.steps
     )
-    return replace(report, count=limit, steps=steps)
+    kept = [(at, delay) for at, delay in zip(report.waiting, report.delays, strict=True) if at < limit]
+    return replace(
+        report,
+        count=limit,
+        steps=steps,
+        waiting=tuple(at for at, _ in kept),
+        delays=tuple(delay for _, delay in kept),
+    )
 
 
 def shown(value: Any) -> Any:
@@ -163,7 +184,7 @@ def shown(value: Any) -> Any:
     return value
 
 
-NAMES = {"Completed": "COMPLETED", "Failed": "FAILED", "UpstreamFailed": "UPSTREAM_FAILED"}
+NAMES = {"".join(word.title() for word in kind.name.split("_")): kind.name for kind in StateType}
 
 
 def assert_as_interpreted(run: SimulatedRun, truth: dict[Node, Outcome], *, with_values: set[Node]) -> None:
@@ -179,7 +200,7 @@ def assert_as_interpreted(run: SimulatedRun, truth: dict[Node, Outcome], *, with
 
 
 @MANY
-@given(recipe=recipes(), batch_size=st.sampled_from((1, 2, None)), data=st.data())
+@given(recipe=recipes(ruled=UNTIMED_NAMES), batch_size=st.sampled_from((1, 2, None)), data=st.data())
 def test_order_rests_and_losses_are_invisible(recipe: Recipe, batch_size: int | None, data: st.DataObject) -> None:
     """Whatever ends first, is given back or is sent again: each element ends once and as the interpreter says."""
     truth = interpret(build(recipe).nodes)
@@ -193,7 +214,7 @@ def test_order_rests_and_losses_are_invisible(recipe: Recipe, batch_size: int | 
 
 
 @MANY
-@given(recipe=recipes(), data=st.data())
+@given(recipe=recipes(ruled=UNTIMED_NAMES), data=st.data())
 def test_nodes_may_come_while_others_run(recipe: Recipe, data: st.DataObject) -> None:
     """Nodes that are sent in pieces, and futures that are dropped at any time, change nothing; all is released."""
     truth = interpret(build(recipe).nodes)
@@ -215,7 +236,7 @@ def test_nodes_may_come_while_others_run(recipe: Recipe, data: st.DataObject) ->
 
 
 @MANY
-@given(recipe=recipes(), batch_size=st.sampled_from((1, 3, None)), data=st.data())
+@given(recipe=recipes(ruled=UNTIMED_NAMES), batch_size=st.sampled_from((1, 3, None)), data=st.data())
 def test_crashes_and_cancelling_end_each_element_once(
     recipe: Recipe, batch_size: int | None, data: st.DataObject
 ) -> None:

@@ -15,7 +15,7 @@ from dataflow.annotations import allow_failure, flatten, mapped, unmapped
 from dataflow.errors import UsageError
 from dataflow.graph.builder import Builder
 from dataflow.graph.nodes import Graph, Node, Reference, TaskSpec
-from tests.semantics.functions import FUNCTIONS, PLAIN_NAMES, RULED_NAMES, specs
+from tests.semantics.functions import FUNCTIONS, PLAIN_NAMES, specs
 
 __all__ = ["Recipe", "build", "recipes"]
 
@@ -144,10 +144,10 @@ def _possible(node: Node, index: int | range | None) -> int | range | None:
 
 
 @st.composite
-def recipes(draw: st.DrawFn, max_steps: int = 7, ruled: bool = False) -> Recipe:
+def recipes(draw: st.DrawFn, max_steps: int = 7, ruled: tuple[str, ...] = ()) -> Recipe:
     """Flows of up to ``max_steps`` calls; a call that the builder refuses is made not strict, or plain, or left out.
 
-    ``ruled`` says whether there are also tasks that retry, take too long, skip, loop, judge their inputs, give states.
+    ``ruled`` names further tasks: such that retry, take too long, skip, loop, judge their inputs or give states.
     """
     length = draw(st.integers(0, 5))
     recipe: Recipe = ()
@@ -174,12 +174,12 @@ def _is_accepted(recipe: Recipe) -> bool:
 
 
 @functools.cache
-def _steps(earlier: int, length: int, ruled: bool) -> st.SearchStrategy[Step]:
+def _steps(earlier: int, length: int, ruled: tuple[str, ...]) -> st.SearchStrategy[Step]:
     arguments = _arguments(earlier, length)
     plain = st.sampled_from(PLAIN_NAMES)
     return st.builds(
         Step,
-        function=st.one_of(plain, st.sampled_from(RULED_NAMES)) if ruled else plain,
+        function=st.one_of(plain, st.sampled_from(ruled)) if ruled else plain,
         arguments=st.lists(arguments, min_size=1, max_size=2).map(tuple),
         mapped=st.sampled_from((True, True, False)),
         strict=st.sampled_from((True, True, True, False)),

@@ -14,7 +14,7 @@ from dataflow.signals import NOTHING, Loop, Skip
 from dataflow.states import Cancelled, Completed, Crashed, Failed, Looping, Pending, Skipped, TimedOut
 from tests.semantics.virtual_time import sleep, sleep_later
 
-__all__ = ["FUNCTIONS", "PLAIN_NAMES", "RULED_NAMES", "number", "specs"]
+__all__ = ["FUNCTIONS", "PLAIN_NAMES", "RULED_NAMES", "UNTIMED_NAMES", "number", "specs"]
 
 MODULUS = 1009
 LIMIT_SECONDS = 0.4
@@ -199,7 +199,8 @@ RULED: dict[str, tuple[Callable[..., Any], Rules]] = {
 """Functions with rules: by name, since a task of a function is another one with other rules."""
 
 PLAIN_NAMES = [function.__name__ for function in PLAIN_FUNCTIONS]
-RULED_NAMES = list(RULED)
+RULED_NAMES = tuple(RULED)
+UNTIMED_NAMES = tuple(name for name, (_, rules) in RULED.items() if rules.timeout_seconds is None)
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{function.__name__: function for function in PLAIN_FUNCTIONS},
     **{name: function for name, (function, _) in RULED.items()},

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.semantics.differences_failures import FAILURES, TRIGGERS
 from tests.semantics.differences_flows import CONTROL, ENDS
-from tests.semantics.differences_maps import FAILURES, MAPPING, TRIGGERS
+from tests.semantics.differences_maps import MAPPING
 from tests.semantics.differences_states import RETRIES, SKIPS
 from tests.semantics.differential import DECISIONS, Case, outcome, page
 

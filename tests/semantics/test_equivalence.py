@@ -15,7 +15,7 @@ from dataflow.run_starts import open_run
 from dataflow.session import Run
 from dataflow.states import StateType
 from tests.semantics.flows_strategy import Delayed, Lazy, Recipe, Step, Use, Wrapped, build, recipes
-from tests.semantics.functions import Refused
+from tests.semantics.functions import RULED_NAMES, Refused
 from tests.semantics.interpreter import Outcome, interpret
 
 pytestmark = pytest.mark.filterwarnings(
@@ -119,14 +119,14 @@ def assert_same(recipe: Recipe, cluster: Any) -> None:
 
 
 @WITHOUT_CLUSTER
-@given(recipes(ruled=True))
+@given(recipes(ruled=RULED_NAMES))
 def test_inline_is_the_interpreter(recipe: Recipe) -> None:
     """In the calling thread, at batch sizes 1, 7, all and chosen."""
     assert_same(recipe, "inline")
 
 
 @ON_THREADS
-@given(recipes(ruled=True))
+@given(recipes(ruled=RULED_NAMES))
 def test_threads_are_the_interpreter(recipe: Recipe) -> None:
     """On a Dask cluster in this process."""
     assert_same(recipe, "threads")
@@ -136,7 +136,7 @@ def test_processes_are_the_interpreter(client: Client) -> None:
     """On a Dask cluster of processes, where everything travels."""
 
     @ON_PROCESSES
-    @given(recipes(ruled=True))
+    @given(recipes(ruled=RULED_NAMES))
     def compare(recipe: Recipe) -> None:
         assert_same(recipe, client)
 
@@ -172,6 +172,11 @@ TRAPS: dict[str, Recipe] = {
     ),
     "a generator is zipped with a list": (Step("combine", ([1, 2], Lazy((1, 2))), mapped=True),),
     "a generator is zipped with a node": (REFUSED, Step("combine", (Use(0), Lazy((1,))), mapped=True)),
+    "a map that is not strict follows a strict one that does not fit": (
+        Step("combine", (0,)),
+        Step("combine", ([], Use(0)), mapped=True),
+        Step("combine", (0,), mapped=True, strict=False, wait_for=(Wrapped(Use(1), ("mapped",)),)),
+    ),
     "a literal is no input that a trigger counts": (
         REFUSED,
         Step("keep@all_failed", (0, Use(0))),
@@ -266,4 +271,4 @@ def test_the_generated_flows_are_worth_comparing(kind: str) -> None:
     """The strategy reaches each of the cases that engines get wrong."""
     search = settings(ON_DASK, max_examples=2_000, verbosity=Verbosity.quiet)
     is_wanted = INTERESTING[kind]
-    find(recipes(ruled=True), lambda recipe: is_wanted(list(interpret(build(recipe).nodes).values())), settings=search)
+    find(recipes(ruled=RULED_NAMES), lambda recipe: is_wanted(list(interpret(build(recipe).nodes).values())), settings=search)
