@@ -135,7 +135,8 @@ class Dispatcher:
 
     def spare_others(self, batch: BatchRecord, element: int) -> Span:
         """One element is to blame for the loss of its batch; the others are ready again. Gives the span of the one."""
-        blamed, spared = batch.spans[0], []
+        blamed = batch.spans[0]
+        spared: list[Span] = []
         for span in batch.spans:
             at = span.start + element
             if span.start <= at < span.stop:

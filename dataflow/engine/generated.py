@@ -7,8 +7,10 @@ do is defined by the careful walk beside it (`walk.walk_carefully`), to which it
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from keyword import iskeyword
+from types import CodeType
 from typing import Any
 
 from dataflow.compiler.program import Program, Step
@@ -32,8 +34,14 @@ def fast_walk(program: Program, functions: Sequence[Callable[..., Any]]) -> Call
     """
     namespace: dict[str, Any] = {"MISSING": MISSING, "Returned": Returned, "State": State}
     namespace.update({f"f{position}": function for position, function in enumerate(functions)})
-    exec(compile(source_of(program), f"<walk of {program.name}>", "exec"), namespace)  # noqa: S102 - our own text
+    exec(_compiled(source_of(program), f"<walk of {program.name}>"), namespace)  # noqa: S102 - our own text
     return namespace["walk"]  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(source: str, name: str) -> CodeType:
+    """The source compiled; once for all batches of a program, and for all programs of one shape and name."""
+    return compile(source, name, "exec")
 
 
 def source_of(program: Program) -> str:

@@ -270,5 +270,5 @@ INTERESTING: dict[str, Callable[[list[Outcome]], bool]] = {
 def test_the_generated_flows_are_worth_comparing(kind: str) -> None:
     """The strategy reaches each of the cases that engines get wrong."""
     search = settings(ON_DASK, max_examples=2_000, verbosity=Verbosity.quiet)
-    is_wanted = INTERESTING[kind]
-    find(recipes(ruled=RULED_NAMES), lambda recipe: is_wanted(list(interpret(build(recipe).nodes).values())), settings=search)
+    flows, is_wanted = recipes(ruled=RULED_NAMES), INTERESTING[kind]
+    find(flows, lambda recipe: is_wanted(list(interpret(build(recipe).nodes).values())), settings=search)

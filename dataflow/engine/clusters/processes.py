@@ -65,8 +65,7 @@ class QuietNanny(Nanny):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.preload = [*self.preload, IGNORE_INTERRUPTS]
-        self.preload_argv = [*self.preload_argv, []] if self.preload_argv else self.preload_argv
+        self.preload: list[str] = [*self.preload, IGNORE_INTERRUPTS]
 
     async def instantiate(self) -> Any:
         """Start the worker process."""
