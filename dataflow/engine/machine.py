@@ -285,7 +285,8 @@ class Machine:
             return
         measured = self.dispatcher.measuring.pop(batch.number, None)
         if measured is not None:
-            self._openings.place(*measured, report.totals[0])
+            if self.cancelled is None:  # else all that waited for it was settled
+                self._openings.place(*measured, report.totals[0])
             self._instructions.append(events.Release(batch.key))
             return
         waiting = dict(zip(report.waiting, report.delays, strict=True))

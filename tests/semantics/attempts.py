@@ -10,13 +10,13 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from dataflow.context import Attempt, attempted, inside_task
-from dataflow.errors import FlowFailed, TimedOut, UpstreamFailed
+from dataflow.errors import FlowFailed, ProcessDied, TimedOut, UpstreamFailed
 from dataflow.graph.nodes import TaskSpec
 from dataflow.rules import Rules
 from dataflow.signals import NOTHING, Loop, Skip
 from dataflow.states import State, StateType
 from dataflow.triggers import Counts, Verdict, not_all_skipped
-from tests.semantics.virtual_time import Overslept, limited
+from tests.semantics.virtual_time import Died, Overslept, limited
 
 __all__ = ["Given", "Outcome", "StateName", "given_outcomes", "run", "upstream_failed"]
 
@@ -125,9 +125,10 @@ def _tried(task: TaskSpec, call: Callable[[], Any]) -> Outcome:
 
 def _is_tried_again(task: TaskSpec, attempt: int, ended: Outcome) -> bool:
     retry = task.rules.retry
-    if ended.state not in RETRIED or retry.delay_seconds(attempt, 0.0) is None:
+    is_failure = ended.state in RETRIED or isinstance(ended.value, ProcessDied)
+    if not is_failure or retry.delay_seconds(attempt, 0.0) is None:
         return False
-    state = State(type=StateType.FAILED, message=str(ended.value), data=ended.value)
+    state: State[Any] = State(type=StateType.FAILED, message=str(ended.value), data=ended.value)
     told = SimpleNamespace(name=task.name, tags=task.rules.tags, run_count=attempt)
     return retry.condition is None or retry.condition(told, told, state)
 
@@ -146,6 +147,8 @@ def _attempt(task: TaskSpec, call: Callable[[], Any], now: Attempt) -> Outcome |
         return Outcome(state="Skipped", value=skip.result)
     except Overslept:
         return Outcome(state="TimedOut", value=TimedOut("it took too long"))
+    except Died:
+        return Outcome(state="Crashed", value=ProcessDied("its process has ended"))
     except BaseException as error:  # noqa: BLE001 - boundary: the function is the user's
         return Outcome(state="Failed" if isinstance(error, Exception) else "Crashed", value=error)
     return _meaning(value) if isinstance(value, State) else Outcome(value=value)

@@ -116,7 +116,7 @@ FAILURES = [
     ),
     Case(
         what="a call without a required argument",
-        build=lambda: {"add": add(1)},
+        build=lambda: {"add": add(*[1])},
         source="classic 1.1, modern 1.1",
         classic=REFUSED,
         modern=REFUSED,

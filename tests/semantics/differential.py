@@ -105,7 +105,7 @@ def _told_value(value: Any) -> str:
 
 def _outcome_of_body(case: Case, cluster: str) -> str:
     """What whoever calls the flow sees: its value or its exception, and the state it ends in."""
-    run = flow(case.build, name="case", cluster=cluster)
+    run: Any = flow(case.build, name="case", cluster=cluster)
     state: State[Any] = run(return_state=True)
     with contextlib.suppress(Exception):
         return f"{NAMES[state.type]}, gives {_told_value(state.result())}"

@@ -9,17 +9,17 @@ from typing import Any
 from dataflow import context, triggers
 from dataflow.graph.nodes import TaskSpec
 from dataflow.retries import RetryPolicy
-from dataflow.rules import PLAIN, Rules
+from dataflow.rules import PLAIN, Isolation, Rules
 from dataflow.signals import NOTHING, Loop, Skip
 from dataflow.states import Cancelled, Completed, Crashed, Failed, Looping, Pending, Skipped, TimedOut
-from tests.semantics.virtual_time import sleep, sleep_later
+from tests.semantics.virtual_time import die, sleep, sleep_later
 
 __all__ = ["FUNCTIONS", "PLAIN_NAMES", "RULED_NAMES", "UNTIMED_NAMES", "number", "specs"]
 
 MODULUS = 1009
-LIMIT_SECONDS = 0.4
+LIMIT_SECONDS = 0.3
 """Long enough for a busy machine not to hit it by chance."""
-TOO_LONG_SECONDS = 0.8
+TOO_LONG_SECONDS = 0.6
 
 
 class Refused(Exception):
@@ -78,7 +78,7 @@ async def combine_later(x: Any, y: Any = 0) -> int:
     return refuse_some(x, y) + 1
 
 
-def flaky(x: Any, y: Any = 1) -> int:
+def flaky(x: Any, y: Any = 1) -> Any:
     """Refuses as often as its arguments say, then gives the number of the attempt with its answer."""
     refusals, attempt = (number(x) + number(y)) % 3, context.get("attempt")
     if attempt <= refusals:
@@ -86,18 +86,18 @@ def flaky(x: Any, y: Any = 1) -> int:
     return 10 * number(x) + attempt
 
 
-async def flaky_later(x: Any, y: Any = 1) -> int:
+async def flaky_later(x: Any, y: Any = 1) -> Any:
     return flaky(x, y)
 
 
-def dawdle(x: Any, y: Any = 0) -> int:
+def dawdle(x: Any, y: Any = 0) -> Any:
     """Takes too long where it is given a three, at first."""
     if number(x) == 3 and context.get("attempt") <= number(y) + 1:
         sleep(TOO_LONG_SECONDS)
     return number(x) + context.get("attempt")
 
 
-async def dawdle_later(x: Any, y: Any = 0) -> int:
+async def dawdle_later(x: Any, y: Any = 0) -> Any:
     if number(x) == 3 and context.get("attempt") <= number(y) + 1:
         await sleep_later(TOO_LONG_SECONDS)
     return number(x) + context.get("attempt")
@@ -114,7 +114,7 @@ def skip_all(x: Any, y: Any = 0) -> int:
     raise Skip("all are skipped", result=number(x))
 
 
-def loop(x: Any, y: Any = 0) -> int:
+def loop(x: Any, y: Any = 0) -> Any:
     """Adds up some rounds; in each, it refuses as often as the number of the round says."""
     count, total = context.get("task_loop_count"), context.get("task_loop_result", number(y))
     if count % 2 == 0 and context.get("attempt") <= number(y) % 3:
@@ -141,6 +141,13 @@ def crash_some(x: Any, y: Any = 1) -> int:
     return folded
 
 
+def perish(x: Any, y: Any = 0) -> Any:
+    """Ends its process where it is given a four or a nine, at first."""
+    if number(x) % 5 == 4 and context.get("attempt") <= number(y) + 1:
+        die()
+    return number(x) + context.get("attempt")
+
+
 def only_first(task: Any, task_run: Any, state: Any) -> bool:
     """A retry condition: after the first attempt, of failures."""
     assert task.name
@@ -151,6 +158,7 @@ def only_first(task: Any, task_run: Any, state: Any) -> bool:
 PLAIN_FUNCTIONS = (combine, keep, refuse_some, refuse_all, some, nested, label, pair, combine_later)
 AT_ONCE = RetryPolicy(retries=1)
 AFTER_A_WHILE = RetryPolicy(retries=2, delays_seconds=(0.01, 0.0, 0.02))
+ALONE = Rules(isolation=Isolation())
 IN_TIME = Rules(timeout_seconds=LIMIT_SECONDS)
 BY_TRIGGER = {
     str(trigger): Rules(trigger=trigger)
@@ -193,6 +201,14 @@ RULED: dict[str, tuple[Callable[..., Any], Rules]] = {
     "dawdle": (dawdle, IN_TIME),
     "dawdle@again": (dawdle, Rules(retry=AT_ONCE, timeout_seconds=LIMIT_SECONDS)),
     "dawdle_later": (dawdle_later, Rules(retry=AFTER_A_WHILE, timeout_seconds=LIMIT_SECONDS)),
+    "perish": (perish, ALONE),
+    "perish@again": (perish, Rules(retry=AFTER_A_WHILE, isolation=Isolation())),
+    "dawdle@alone": (dawdle, Rules(retry=AT_ONCE, timeout_seconds=LIMIT_SECONDS, isolation=Isolation())),
+    "loop@alone": (loop, Rules(retry=AFTER_A_WHILE, isolation=Isolation())),
+    "state_of@alone": (state_of, ALONE),
+    "skip_some@alone": (skip_some, ALONE),
+    "crash_some@alone": (crash_some, ALONE),
+    "keep@alone, any_failed": (keep, Rules(trigger=triggers.any_failed, isolation=Isolation())),
     **{f"keep@{name}": (keep, rules) for name, rules in (BY_TRIGGER | TOLERANT).items()},
     **{f"combine_later@{name}": (combine_later, rules) for name, rules in list(TOLERANT.items())[:2]},
 }
@@ -200,7 +216,10 @@ RULED: dict[str, tuple[Callable[..., Any], Rules]] = {
 
 PLAIN_NAMES = [function.__name__ for function in PLAIN_FUNCTIONS]
 RULED_NAMES = tuple(RULED)
-UNTIMED_NAMES = tuple(name for name, (_, rules) in RULED.items() if rules.timeout_seconds is None)
+UNTIMED_NAMES = tuple(
+    name for name, (_, rules) in RULED.items() if rules.timeout_seconds is None and rules.isolation is None
+)
+"""Those that ask neither a clock nor another process."""
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{function.__name__: function for function in PLAIN_FUNCTIONS},
     **{name: function for name, (function, _) in RULED.items()},

@@ -280,3 +280,9 @@ def test_system_exit_is_a_crash(sketch: Sketch) -> None:
     assert sketch.states(crashing) == ["Crashed", DONE]
     assert sketch.outcome(crashing).elements[0].attempts == 1  # type: ignore[index]
     assert sketch.outcome(crashing).state == FAILED
+
+
+def test_a_lost_process_is_a_crash_that_is_tried_again(sketch: Sketch) -> None:
+    """The task perish ends its process where it is given a four, at first."""
+    assert sketch.outcome(sketch.call("perish", 4)).state == "Crashed"
+    assert sketch.outcome(sketch.call("perish@again", 4)).value == 4 + 2

@@ -1,18 +1,23 @@
-"""Sleeping in the functions of generated flows: real in a flow, in no time at all where a flow is interpreted."""
+"""Sleeping, and dying, in the functions of generated flows: real in a flow, only said where a flow is interpreted."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["Overslept", "limited", "sleep", "sleep_later"]
+__all__ = ["Died", "Overslept", "die", "limited", "sleep", "sleep_later"]
 
 
 class Overslept(BaseException):
     """An attempt that is interpreted has taken longer than its limit."""
+
+
+class Died(BaseException):
+    """The process of an attempt that is interpreted has ended."""
 
 
 limit_seconds: ContextVar[float | None] = ContextVar("limit_seconds", default=None)
@@ -46,3 +51,10 @@ def _is_interpreted(seconds: float) -> bool:
     if limit is not None and seconds > limit:
         raise Overslept
     return limit is not None
+
+
+def die() -> None:
+    """End the process, without a word."""
+    if limit_seconds.get() is not None:
+        raise Died
+    os._exit(3)
