@@ -280,15 +280,18 @@ class Machine:
         batch = self.dispatcher.take_off(report.batch)
         if batch is None:
             return
+        measured = self.dispatcher.measuring.pop(batch.number, None)
         if report.crashed is not None:
             self._end_batch(batch, StateType.FAILED, report.crashed)
-            return
-        measured = self.dispatcher.measuring.pop(batch.number, None)
-        if measured is not None:
+        elif measured is None:
+            self._take_in(batch, report)
+        else:
             if self.cancelled is None:  # else all that waited for it was settled
                 self._openings.place(*measured, report.totals[0])
             self._instructions.append(events.Release(batch.key))
-            return
+
+    def _take_in(self, batch: BatchRecord, report: Report) -> None:
+        """What a batch tells of its elements."""
         waiting = dict(zip(report.waiting, report.delays, strict=True))
         if report.count:
             batch.lane.pace.learn(report.count, report.seconds)
@@ -298,7 +301,7 @@ class Machine:
             self._instructions.extend(self._holding.let_go(span))
             if seconds is None:
                 self._end_span(batch, span, offset, report)
-            elif self.cancelled is not None or span.stage.doomed:
+            elif self._is_over(span.stage):
                 self._end_rest([span])
             else:
                 self._holding.hold(batch, span, offset, report, seconds)

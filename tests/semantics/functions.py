@@ -115,12 +115,12 @@ def skip_all(x: Any, y: Any = 0) -> int:
 
 
 def loop(x: Any, y: Any = 0) -> Any:
-    """Adds up some rounds; in each, it refuses as often as the number of the round says."""
+    """Adds up its rounds, each times its attempts; in every second round it refuses as often as it is told."""
     count, total = context.get("task_loop_count"), context.get("task_loop_result", number(y))
     if count % 2 == 0 and context.get("attempt") <= number(y) % 3:
         raise Refused(f"round {count}")
     if count <= number(x) % 4:
-        raise Loop(total + count)
+        raise Loop(total + count * context.get("attempt"))
     return total
 
 

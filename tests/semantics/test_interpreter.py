@@ -246,8 +246,8 @@ def test_a_merge_takes_what_was_not_skipped(sketch: Sketch) -> None:
 
 
 def test_each_round_of_a_loop_has_its_own_attempts(sketch: Sketch) -> None:
-    """loop(x, y) adds 1 ... x to y; in its second round it refuses y % 3 times, with one retry."""
-    assert [sketch.outcome(sketch.call("loop", x, 10)).value for x in (0, 1, 3)] == [10, 11, 16]
+    """loop(x, y) adds 1 ... x to y, each times the attempts; in its second round it refuses y % 3 times."""
+    assert [sketch.outcome(sketch.call("loop", x, 10)).value for x in (0, 1, 3)] == [10, 11, 10 + 1 + 2 * 2 + 3]
     assert sketch.outcome(sketch.call("loop", 1, 10)).attempts == 2
     assert sketch.outcome(sketch.call("loop", 2, 10)).attempts == 1, "of the last round"
     assert sketch.outcome(sketch.call("loop", 1, 11)).state == FAILED

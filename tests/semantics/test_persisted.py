@@ -78,7 +78,7 @@ def kept_graph(recipe: Recipe, batch_size: int | None, policy: CachePolicy | Non
 
 
 @pytest.mark.parametrize("policy", [None, INPUTS], ids=["by place", "by inputs"])
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(recipe=recipes(ruled=RULED_NAMES))
 def test_keeping_results_changes_nothing(policy: CachePolicy | None, recipe: Recipe) -> None:
     """At every batch size a flow that keeps results is the interpreter, and its second run runs only what failed."""
