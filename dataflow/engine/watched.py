@@ -118,7 +118,11 @@ class Watch:
         with woken_by(self._look):
             while True:
                 thread = self._start(walk)
-                error = self._watched()
+                try:
+                    error = self._watched()
+                except BaseException:  # Ctrl-C in the calling thread: the walk must not go on behind its back
+                    self._abandon(thread)
+                    raise
                 if error is None:
                     break
                 self._abandon(thread)
