@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import dataflow_results as results  # its names are loaded when used: most runs keep no results
 from dataflow.engine.columns import open_levels
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.failures import Failure, exception_of
@@ -23,7 +24,6 @@ from dataflow.reproductions import Reproduction
 from dataflow.states import NAMES, SUCCESSFUL, StateType
 from dataflow.values import Values
 from dataflow_results.records import ResultReference
-from dataflow_results.store import load
 
 __all__ = ["InputFinder"]
 
@@ -202,7 +202,7 @@ class InputFinder:
             return self.values.one(facts, index, raise_on_failure=False)
         reference = self.reference_of(node, index if node.space is not None else 0)
         if reference is not None:
-            return load(reference)
+            return results.load(reference)
         place = _place_of(node, index)
         if place not in self._made:
             self._made[place] = self._made_again(node, index, segment)

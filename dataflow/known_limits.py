@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 import threading
@@ -9,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dataflow.errors import UsageError
-from dataflow.settings import settings
 
 __all__ = ["Limit", "Place", "cluster_has", "define", "defined", "effective", "has_tags", "limit_of", "note_tags"]
 
@@ -117,7 +117,8 @@ def define(name: str, limit: Limit | None) -> None:
 
 def _own() -> dict[str, Limit]:
     if _known.own is None:
-        _known.own = dict(_from_setting(settings().limits))
+        # Settings are loaded when they are asked for: workers, which need this module for its words, start faster.
+        _known.own = dict(_from_setting(importlib.import_module("dataflow.settings").settings().limits))
     return _known.own
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dataflow.retries import NO_RETRIES, RetryPolicy
 from dataflow.triggers import Trigger, all_successful, manual_only
@@ -33,25 +33,19 @@ class Rules:
     limits: tuple[tuple[str, int | None], ...] = ()
     """Names of limits that each running element takes one place of, with the limit where the task itself says it."""
 
-    @property
-    def judges(self) -> bool:
-        """Whether the states of inputs are judged by more than 'none has failed, none was skipped'."""
-        return self.trigger != all_successful or not self.skip_on_upstream_skip
+    judges: bool = field(init=False, repr=False, compare=False)
+    """Whether the states of inputs are judged by more than 'none has failed, none was skipped'."""
+    is_watched: bool = field(init=False, repr=False, compare=False)
+    """Whether somebody must look at the clock while it runs."""
+    may_be_held: bool = field(init=False, repr=False, compare=False)
+    """Whether an element may leave its batch unfinished, to be gone on with later."""
 
-    @property
-    def waits_for_approval(self) -> bool:
-        """Whether it runs only when somebody has said so."""
-        return self.trigger == manual_only
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether somebody must look at the clock while it runs."""
-        return self.timeout_seconds is not None and self.isolation is None
-
-    @property
-    def may_be_held(self) -> bool:
-        """Whether an element may leave its batch unfinished, to be gone on with later."""
-        return self.retry.may_wait or self.waits_for_approval
+    def __post_init__(self) -> None:
+        # Asked for each node and element, so it is found out once.
+        judges = self.trigger != all_successful or not self.skip_on_upstream_skip
+        object.__setattr__(self, "judges", judges)
+        object.__setattr__(self, "is_watched", self.timeout_seconds is not None and self.isolation is None)
+        object.__setattr__(self, "may_be_held", self.retry.may_wait or self.trigger == manual_only)
 
 
 PLAIN = Rules()

@@ -18,7 +18,7 @@ from dataflow.run_states import NEEDLESS, Times, known_segment, skip_message, ti
 from dataflow.states import NAMES, UNSUCCESSFUL, StateType
 from dataflow.stories import Story, Transition
 from dataflow.summaries import node_message
-from dataflow.triggers import all_successful
+from dataflow.triggers import all_successful, manual_only
 
 __all__ = ["Teller"]
 
@@ -79,7 +79,7 @@ class Teller:
         tries, times = segment.tries_of(index), times_of(segment, index)
         tried = was_tried(segment, index) or self._skipped_itself(node, index, segment)
         if tried or tries:
-            if node.task.rules.waits_for_approval:
+            if node.task.rules.trigger == manual_only:
                 yield Transition(state=StateType.PAUSED, reason=FOR_APPROVAL)
             yield _begun(segment, tries, times)
         starts = [one.started for one in tries[1:]] + ([times.started] if tried and times else [])

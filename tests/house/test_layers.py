@@ -29,6 +29,12 @@ def loaded_by(statement: str, *, asked: tuple[str, ...]) -> list[str]:
     return done.stdout.split()
 
 
+def test_a_worker_starts_without_what_only_clients_need() -> None:
+    """What runs a batch loads neither pydantic nor settings, the results or processes for isolated tasks."""
+    asked = ("pydantic", "dataflow.settings", "dataflow_results.store", "dataflow.engine.isolation.pool")
+    assert loaded_by("import dataflow.engine.worker", asked=asked) == []
+
+
 def test_every_module_imports_only_layers_below(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,7 +56,7 @@ def main_module_hidden() -> Iterator[None]:
         _main_module.show()
 
 
-IGNORE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+UNINTERRUPTED = "dataflow.engine.uninterrupted"
 """Ctrl-C in a terminal reaches all processes started from it. The run decides what becomes of the workers' work."""
 
 
@@ -65,7 +65,7 @@ class QuietNanny(Nanny):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.preload: list[str] = [*self.preload, IGNORE_INTERRUPTS]
+        self.preload: list[str] = [*self.preload, UNINTERRUPTED]
 
     async def instantiate(self) -> Any:
         """Start the worker process."""
