@@ -224,7 +224,7 @@ class DaskShell:
         numbers = frozenset(record.number for record in batches)
         try:
             answers = self._client.sync(self._ask_to_stop, numbers, whole_run, callback_timeout=ANSWER_SECONDS)
-        except Exception:
+        except (TimeoutError, OSError):
             logger.debug("workers did not answer whether they run what is cancelled", exc_info=True)
             return
         started = {number for found in answers.values() for number in found}
