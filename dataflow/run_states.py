@@ -70,11 +70,6 @@ def known_segment(facts: NodeFacts, index: int) -> Segment | None:
     return facts.segment_at(index) or facts.provisional.get(index)
 
 
-def _waits(segment: Segment, index: int) -> bool:
-    """Whether an element of a segment waits for another attempt or an approval."""
-    return segment.start <= index < segment.stop and segment.state_of(index) in WAITING
-
-
 def attempts_of(segment: Segment, index: int) -> int:
     """How many times an element was tried, in the last round of its loop."""
     tries = segment.tries_of(index)

@@ -184,13 +184,12 @@ class Dispatcher:
             return 0.0
         return max(0.0, self._postponed[0][0] - now) if self._postponed else None
 
-    def approve(self, stages: Container[StageRecord]) -> list[Span]:
-        """The elements of these stages that wait for an approval are ready; gives them."""
-        approved = [(lane, span) for lane, span in self.paused if span.stage in stages]
+    def approve(self, stages: Container[StageRecord]) -> None:
+        """The elements of these stages that wait for an approval are ready."""
+        for lane, span in self.paused:
+            if span.stage in stages:
+                lane.push(span)
         self.paused = [(lane, span) for lane, span in self.paused if span.stage not in stages]
-        for lane, span in approved:
-            lane.push(span)
-        return [span for _, span in approved]
 
     def forget(self, stages: Container[StageRecord]) -> None:
         """Nothing of these stages is sent any more."""
@@ -215,11 +214,6 @@ class Dispatcher:
 
     @property
     def wants_timer(self) -> bool:
-        """Whether long batches must be looked at again soon, because threads are idle beside them."""
-        return self._has_idle_threads
-
-    @property
-    def _has_idle_threads(self) -> bool:
         """Whether threads are idle while batches run, so that one that takes long should give its rest back."""
         return 0 < len(self.in_flight) - self._away < self.threads and not any(
             lane.ready and not lane.is_waiting for lane in self._lanes.values()
@@ -236,7 +230,7 @@ class Dispatcher:
             patience = max(LEAST_PATIENCE_SECONDS, 2 * batch.expected_seconds)
             if batch.count > 1 and batch.budget_seconds is not None and now - batch.seen_at > patience:
                 found.append(batch)
-        return tuple(found) if self._has_idle_threads else ()
+        return tuple(found) if self.wants_timer else ()
 
     def cut_short(
         self, number: int, limit: int, *, but_not: Callable[[StageRecord], bool] = lambda stage: False

@@ -92,7 +92,7 @@ class BatchAway:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """It is ``now`` (seconds on some clock); sent now and then while `Machine.wants_timer`."""
+    """It is ``now`` (seconds on some clock); sent when something is due, or `Dispatcher.wants_timer`."""
 
     now: float
 

@@ -32,7 +32,6 @@ class Call(NamedTuple):
     guards: tuple[int, ...]
     rules: Rules
     name: str
-    judges: bool
 
 
 class HeldStep(NamedTuple):
@@ -57,8 +56,6 @@ class Held(NamedTuple):
     round: int
     looped: Any
     tries: tuple[Try, ...]
-    is_paused: bool
-    """Whether it waited for an approval; that it is gone on with says that it has it."""
 
 
 class HeldElements:
@@ -80,15 +77,7 @@ def calls_of(program: Program) -> list[Call]:
     """The steps of a program, made ready."""
     first = len(program.constants) + program.broadcasts + program.columns
     return [
-        Call(
-            first + position,
-            _function(step),
-            _taker(step),
-            step.guards,
-            step.rules,
-            step.name,
-            step.rules.judges,
-        )
+        Call(first + position, _function(step), _taker(step), step.guards, step.rules, step.name)
         for position, step in enumerate(program.steps)
     ]
 

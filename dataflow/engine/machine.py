@@ -315,11 +315,11 @@ class Machine:
 
     def _end_rest(self, spans: Iterable[Span]) -> None:
         """End elements that were under way, came back, and are not sent any more."""
+        if self.cancelled is not None:
+            end_rest(self, spans, self.cancelled)
+            return
         for span in spans:
-            if self.cancelled is None:
-                self.end_doomed(span.stage, span.start, span.stop)
-            else:
-                end_rest(self, [span], self.cancelled)
+            self.end_doomed(span.stage, span.start, span.stop)
 
     def _on_timer(self, event: events.TimerFired) -> None:
         self.dispatcher.wake(event.now)

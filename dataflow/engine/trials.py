@@ -121,7 +121,7 @@ class Trial:
     def arguments(self) -> tuple[Any, ...]:
         """What the function gets."""
         taken = self._call.take(self._frame)
-        if not self._call.judges:
+        if not self._call.rules.judges:
             return tuple(taken)
         return tuple(opened(value, self._call.rules.trigger) for value in taken)
 
@@ -136,7 +136,7 @@ class Trial:
         nested = inside_task.get()
         if nested:
             try:
-                value = _close(nested, value)
+                value = _closed(nested, None, value)
             except BaseException as error:  # noqa: BLE001 - boundary: what the element submitted is user code too
                 self.raised(error)
                 return
@@ -151,7 +151,7 @@ class Trial:
         Raises:
             BaseException: the error itself, if it is no outcome of an element.
         """
-        if isinstance(error, (Abandoned, *self._ledger.passing)):
+        if isinstance(error, self._ledger.passing):
             raise error
         if isinstance(error, Returned):
             self.returned(error.value)
@@ -159,7 +159,7 @@ class Trial:
         forget_context(error, self._handled)
         nested = inside_task.get()
         if nested:
-            _drop(nested, error)
+            _closed(nested, error)
         if isinstance(error, Loop):
             self._loop(error.result)
         elif isinstance(error, Skip):
@@ -192,7 +192,7 @@ class Trial:
     def _skip(self, error: Skip) -> None:
         if error.message:
             self._ledger.notes[self.position].setdefault(self.offset, ("Skipped", error.message))
-        self._close(Failure(int(StateType.SKIPPED), pack_skip(error)))
+        self.end(Failure(int(StateType.SKIPPED), pack_skip(error)))
 
     # Ends
 
@@ -206,7 +206,7 @@ class Trial:
         delay = self._delay(kind, error)
         if delay is None:
             note_inputs(self._ledger.inputs[self.position], self.offset, self.arguments)
-            self._close(failure)
+            self.end(failure)
             return
         self._ledger.notes[self.position].pop(self.offset, None)
         let_go(failure.error)
@@ -220,18 +220,14 @@ class Trial:
         self._hold(Failure(int(StateType.PAUSED), b""), float("inf"))
 
     def end(self, failure: Failure) -> None:
-        """End without an attempt."""
-        self._close(failure)
-
-    def _close(self, failure: Failure) -> None:
+        """End without a value."""
         self._frame[self._call.slot] = failure
         self._ledger.note(self.position, self.offset, failure)
         self._keep_tries()
         self.is_open = False
 
     def _hold(self, failure: Failure, delay: float) -> None:
-        is_paused = failure.state == StateType.PAUSED
-        held = Held(self.position, (), self.attempt, self.round, self.looped, tuple(self.tries), is_paused)
+        held = Held(self.position, (), self.attempt, self.round, self.looped, tuple(self.tries))
         self._keep_tries()
         self._ledger.hold(self._frame, self.offset, held, failure, delay)
         self.is_open = False
@@ -291,20 +287,13 @@ def _no_end(state: State[Any], name: str) -> FlowFailed:
     )
 
 
-def _close(nested: list[Any], value: Any) -> Any:
-    """End what an element submitted itself; gives the value with futures replaced by theirs."""
+def _closed(nested: list[Any], error: BaseException | None, value: Any = None) -> Any:
+    """End what an element submitted itself, as the element ends; gives the value with futures replaced by theirs."""
     bodies = list(nested)
     nested.clear()
     for body in bodies:
-        value = body.close(None, value)
+        value = body.close(error, value)
     return value
-
-
-def _drop(nested: list[Any], error: BaseException) -> None:
-    bodies = list(nested)
-    nested.clear()
-    for body in bodies:
-        body.close(error, None)
 
 
 def timed_out(call: Call) -> TimedOut:

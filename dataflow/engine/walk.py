@@ -62,12 +62,13 @@ def begun(ledger: Ledger, frame: list[Any], offset: int, position: int) -> Trial
     if position in ledger.cancelled:
         trial.end(ledger.cancelled[position])
         return trial
-    call = ledger.calls[position]
     held = ledger.resumed.get(offset)
-    if held is not None and held.position == position == len(held.before):
+    is_resumed = held is not None and held.position == position
+    if is_resumed and held is not None and len(held.before) == position:
         return trial  # its inputs were judged before it left the batch that it was in
-    failure = judge(call.rules, call.guards, frame) if call.judges else blocked(call.guards, frame)
-    if failure is None:
+    call = ledger.calls[position]
+    failure = judge(call.rules, call.guards, frame) if call.rules.judges else blocked(call.guards, frame)
+    if failure is None or (failure.state == PAUSED and is_resumed):  # that it is gone on with says that it may run
         return trial
     if failure.state == PAUSED:
         trial.pause()
@@ -158,36 +159,34 @@ class CarefulWalk:
 
     def finish(self, trial: Trial, error: BaseException) -> None:
         """Run the element from an attempt on that has ended with an error."""
-        self._trial = trial
-        trial.raised(error)
-        self._attempt(trial)
+        self._settle(trial, error)
         self._steps(trial.position + 1)
 
     def _steps(self, first: int) -> None:
         ledger, frame, offset = self._ledger, self._frame, self.done
         for position in range(first, len(ledger.calls)):
-            slot, function, take, guards, _, _, judges = ledger.calls[position]
+            slot, function, take, guards, rules, _ = ledger.calls[position]
             self.position, self._trial = position, None
             if offset in ledger.held:
                 ledger.stamps.append(self._clock())
                 continue
-            if judges or not self._is_simple or any(type(frame[guard]) is Failure for guard in guards):
+            if rules.judges or not self._is_simple or any(type(frame[guard]) is Failure for guard in guards):
                 self._attempt(begun(ledger, frame, offset, position))
                 continue
             try:
                 value = function(*take(frame))
             except BaseException as error:  # noqa: BLE001 - boundary: user code; whatever it raises is this element's outcome
-                self._end(error)
+                self._settle(self.trial_at(position), error)
                 continue
             if type(value) is State or ledger.nested:
-                self._end(Returned(value))
+                self._settle(self.trial_at(position), Returned(value))
             else:
                 frame[slot] = value
                 ledger.stamps.append(self._clock())
 
-    def _end(self, error: BaseException) -> None:
-        """The first attempt of the step under way has ended with an error, or something that is no mere value."""
-        trial = self._trial = self.trial_at(self.position)
+    def _settle(self, trial: Trial, error: BaseException) -> None:
+        """The first attempt of a step has ended with an error, or something that is no mere value."""
+        self._trial = trial
         trial.raised(error)
         self._attempt(trial)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import pytest
 from distributed import Client
 
@@ -72,6 +75,27 @@ def test_a_running_flow_is_approved_from_outside(client: Client) -> None:
     run.run.approve("release")
     assert run.result(timeout=30) == [10, 2, 3]
     assert [step.state.name.title() for step in run.story("release")] == ["Pending", "Paused", "Running", "Completed"]
+
+
+@task
+def open_lock(x: int) -> Any:
+    """Something that cannot travel."""
+    return threading.Lock()
+
+
+@task(trigger=manual_only)
+def locked(lock: Any) -> bool:
+    """Runs when somebody says so, with something that cannot travel."""
+    return bool(lock.locked())
+
+
+def test_an_approval_holds_where_the_steps_before_run_again(client: Client) -> None:
+    """What stands before cannot wait with the element, so it is made again; the approval is not asked for again."""
+    with Flow("locks") as locks:
+        was_locked = locked(open_lock(1))
+    state = locks.run(cluster=client, keep="terminal")
+    assert (state.name, state.approve(was_locked).name) == ("Paused", "Completed")
+    assert state.result[was_locked].result is False
 
 
 def test_approving_what_is_not_there_says_what_is(cluster: str) -> None:
