@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster
 from dataflow import Flow, flow, task
 from dataflow.errors import FlowFailed
 from dataflow.parameters import Parameter
+from tests.doors.nested_flows import depth_by_flow, double, sum_of_doubles
 
 SETTLE_SECONDS = 5.0
 
@@ -27,31 +28,6 @@ def one_thread() -> Iterator[Client]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
-
-
-@task
-def double(x: int) -> int:
-    return 2 * x
-
-
-@flow
-def doubles(n: int) -> list[int]:
-    return double.map(range(n)).result()
-
-
-@task
-def sum_of_doubles(n: int) -> int:
-    return sum(doubles(n))
-
-
-@task
-def depth_by_task(n: int) -> int:
-    return 1 + depth_by_flow(n - 1) if n else 0
-
-
-@flow
-def depth_by_flow(n: int) -> int:
-    return depth_by_task(n)
 
 
 def names_of_threads() -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from distributed import Client
 
@@ -18,52 +16,13 @@ from dataflow import (
     task,
 )
 from dataflow.errors import FlowValidationError, MapLengthError
-from dataflow.flow_states import FlowState
 from dataflow.signals import Loop, Skip
-
-WHERE = ["inline", "threads"]
-S, C, F, U = "Skipped", "Completed", "Failed", "UpstreamFailed"
-
-
-@task
-def give(x: Any) -> Any:
-    return x
-
-
-@task
-def is_even(x: int) -> bool:
-    if x < 0:
-        raise ValueError(x)
-    return x % 2 == 0
-
-
-@task
-def half(x: int) -> float:
-    return x / 2
+from tests.doors.mapped_tasks import WHERE, C, S, U, add, give, half, is_even, names, results, total
 
 
 @task
 def triple(x: int) -> int:
     return 3 * x + 1
-
-
-@task
-def add(x: Any, y: Any) -> Any:
-    return x + y
-
-
-@task
-def total(numbers: Any) -> Any:
-    return sum(numbers)
-
-
-def names(state: FlowState, handle: Any) -> list[str]:
-    """The state of each element."""
-    return [element.name for element in state.result[handle].map_states]
-
-
-def results(state: FlowState, handle: Any) -> Any:
-    return state.result[handle].result
 
 
 @pytest.mark.parametrize("where", WHERE)

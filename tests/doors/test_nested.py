@@ -14,6 +14,7 @@ from dataflow import Flow, as_completed, context, flow, task
 from dataflow.errors import Cancelled, FlowFailed, TimedOut
 from dataflow.parameters import Parameter
 from dataflow.states import Completed, State
+from tests.doors.nested_flows import depth_by_task, double, doubles, sum_of_doubles
 
 # Where two threads would do, a fault in giving back the only one would not show.
 
@@ -40,33 +41,8 @@ def run_on(place: Any, function: Any, *arguments: Any) -> Any:
 
 
 @task
-def double(x: int) -> int:
-    return 2 * x
-
-
-@task
 def inverse(x: int) -> float:
     return 1 / x
-
-
-@flow
-def doubles(n: int) -> list[int]:
-    return double.map(range(n)).result()
-
-
-@task
-def sum_of_doubles(n: int) -> int:
-    return sum(doubles(n))
-
-
-@task
-def depth_by_task(n: int) -> int:
-    return 1 + depth_by_flow(n - 1) if n else 0
-
-
-@flow
-def depth_by_flow(n: int) -> int:
-    return depth_by_task(n)
 
 
 @flow

@@ -22,16 +22,10 @@ from dataflow import (
 from dataflow.errors import TaskDefinitionError
 from dataflow.flow_states import FlowState
 from dataflow.signals import Skip
+from tests.doors.mapped_tasks import WHERE, C, S, U, add, give, is_even
 
 EVENTS: list[str] = []
 """What the resources of these tests did, in order."""
-WHERE = ["inline", "threads"]
-S, C, F, U = "Skipped", "Completed", "Failed", "UpstreamFailed"
-
-
-@task
-def give(x: Any) -> Any:
-    return x
 
 
 @task
@@ -79,18 +73,6 @@ def no_events() -> Iterator[None]:
     EVENTS.clear()
     yield
     gc.collect()
-
-
-@task
-def is_even(x: int) -> bool:
-    if x < 0:
-        raise ValueError(x)
-    return x % 2 == 0
-
-
-@task
-def add(x: Any, y: Any) -> Any:
-    return x + y
 
 
 def names(state: FlowState, *handles: Any) -> list[str]:
