@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,7 @@ from dataflow.engine.ledger import Ledger
 from dataflow.engine.outcomes import Outcomes
 from dataflow.engine.parts import ChunkRows, Part, parts_of
 from dataflow.engine.trials import failure_of
-from dataflow.engine.walk import CarefulWalk
-from dataflow.engine.walk_async import walk_async
-from dataflow.engine.watched import watched_careful, watched_fast
+from dataflow.engine.walks import walk_elements
 from dataflow.states import StateType
 
 __all__ = ["PersistedWalk", "first_chunk", "walk_of"]
@@ -241,7 +238,7 @@ class PersistedWalk:
         ends: Any = [chunk.start + chunk.size] if chunk.control is _never_stop else at + 1
         ledger.resumed = dict(self._outcomes.resumed_in(part, at.tolist()))
         self._running = Running(ledger.stamps, len(part.program.steps), ends)
-        ran = self._walk(ledger, self._taken(part, rows, offsets), len(offsets), chunk.control)
+        ran = self._walk(ledger, self._taken(part, rows, offsets), chunk.control)
         self._running = None
         self._outcomes.take_over(part, ledger, at[:ran])
         return ran
@@ -253,17 +250,19 @@ class PersistedWalk:
             return [column[: len(offsets)] if len(column) > len(offsets) else column for column in columns]
         return [[column[offset] for offset in offsets] for column in columns]
 
-    def _walk(self, ledger: Ledger, columns: list[Sequence[Any]], count: int, control: Check) -> int:
+    def _walk(self, ledger: Ledger, columns: list[Sequence[Any]], control: Check) -> int:
         program = ledger.program
         frame = [*self._frame[: self._first_column], *[None] * (program.columns + len(program.steps))]
-        rows: Any = zip(*columns, strict=True) if columns else repeat((), count)
-        if program.is_async:
-            return walk_async(ledger, frame, rows, self._clock, _never_stop, self._async_concurrency)
         kinds = set(map(type, frame)).union(*(map(type, column) for column in columns))
-        is_whole = {Failure, Judged}.isdisjoint(kinds)
-        if not is_whole or not program.runs_when_whole or ledger.is_special:
-            return watched_careful(CarefulWalk(ledger, frame, iter(rows), self._clock, control), ledger, self._clock)
-        return watched_fast(ledger, frame, columns, rows, self._clock, control)
+        return walk_elements(
+            ledger,
+            frame,
+            columns,
+            is_whole={Failure, Judged}.isdisjoint(kinds),
+            clock=self._clock,
+            control=_never_stop if program.is_async else control,  # async elements of a part are all begun
+            async_concurrency=self._async_concurrency,
+        )
 
     # The end of the batch
 

@@ -10,7 +10,6 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 import cloudpickle
@@ -25,9 +24,7 @@ from dataflow.engine.inputs import resolve, resolve_column
 from dataflow.engine.judged import Judged
 from dataflow.engine.ledger import HeldElements, Ledger
 from dataflow.engine.report import Report
-from dataflow.engine.walk import CarefulWalk
-from dataflow.engine.walk_async import walk_async
-from dataflow.engine.watched import watched_careful, watched_fast
+from dataflow.engine.walks import walk_elements
 from dataflow.errors import Cancelled, UnpicklableResult
 from dataflow.states import StateType
 
@@ -99,13 +96,23 @@ def _isolated(program: Program, owner: str) -> tuple[Program, list[Callable[[], 
 
 def _walked(ledger: Ledger, batch: Batch, dependencies: Sequence[Any], context: WorkerContext, began: float) -> int:
     """Walk the elements; gives how many were run."""
-    frame, columns, careful = _frame(ledger.program, batch, dependencies)
+    frame, columns, is_whole = _frame(ledger.program, batch, dependencies)
     deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
-    is_kept = ledger.program.is_kept
-    walk = _walk_persisted if is_kept else _walk_careful if careful or ledger.is_special else _walk
     token = inside_task.set(ledger.nested)
     try:
-        return 0 if context.run_id in cancelled_runs else walk(ledger, frame, columns, batch, context, deadline)
+        if context.run_id in cancelled_runs:
+            return 0
+        if ledger.program.is_kept:
+            return _walk_persisted(ledger, frame, columns, batch, context, deadline)
+        return walk_elements(
+            ledger,
+            frame,
+            columns,
+            is_whole=is_whole,
+            clock=context.clock,
+            control=_controlled(ledger, ledger.progress, batch, context, deadline),
+            async_concurrency=context.async_concurrency,
+        )
     finally:
         inside_task.reset(token)
         running.pop((context.run_id, batch.number), None)
@@ -147,38 +154,6 @@ def _ledger(program: Program, batch: Batch, dependencies: Sequence[Any], context
     return ledger
 
 
-def _walk(
-    ledger: Ledger,
-    frame: list[Any],
-    columns: list[Sequence[Any]],
-    batch: Batch,
-    context: WorkerContext,
-    deadline: float,
-) -> int:
-    """Run elements whose inputs are whole."""
-    if ledger.program.is_async:
-        return _walk_careful(ledger, frame, columns, batch, context, deadline)
-    rows = zip(*columns, strict=True) if columns else repeat((), batch.count)
-    control = _controlled(ledger, ledger.progress, batch, context, deadline)
-    return watched_fast(ledger, frame, columns, rows, context.clock, control)
-
-
-def _walk_careful(
-    ledger: Ledger,
-    frame: list[Any],
-    columns: list[Sequence[Any]],
-    batch: Batch,
-    context: WorkerContext,
-    deadline: float,
-) -> int:
-    """Run elements whose inputs may be failures, that are gone on with, or that are watched."""
-    rows = iter(zip(*columns, strict=True) if columns else repeat((), batch.count))
-    control = _controlled(ledger, ledger.progress, batch, context, deadline)
-    if ledger.program.is_async:
-        return walk_async(ledger, frame, rows, context.clock, control, context.async_concurrency)
-    return watched_careful(CarefulWalk(ledger, frame, rows, context.clock, control), ledger, context.clock)
-
-
 def _walk_persisted(
     ledger: Ledger,
     frame: list[Any],
@@ -203,13 +178,12 @@ def _controlled(ledger: Ledger, progress: Progress, batch: Batch, context: Worke
 
 
 def _frame(program: Program, batch: Batch, dependencies: Sequence[Any]) -> tuple[list[Any], list[Sequence[Any]], bool]:
-    """The frame with everything filled in but the columns, the columns, and whether some input may be a failure."""
+    """The frame with everything filled in but the columns, the columns, and whether the inputs are whole."""
     broadcasts = [resolve(recipe, dependencies) for recipe in batch.broadcasts]
     resolved = [resolve_column(recipe, dependencies) for recipe in batch.columns]
-    careful = any(may_fail for _, may_fail in resolved) or any(type(value) is Failure for value in broadcasts)
-    careful = careful or any(type(value) is Judged for value in broadcasts) or not program.runs_when_whole
+    is_whole = {Failure, Judged}.isdisjoint(map(type, broadcasts)) and not any(may_fail for _, may_fail in resolved)
     empty = [None] * (program.columns + len(program.steps))
-    return [*program.constants, *broadcasts, *empty], [values for values, _ in resolved], careful
+    return [*program.constants, *broadcasts, *empty], [values for values, _ in resolved], is_whole
 
 
 def _lengths(program: Program, outputs: tuple[Column, ...]) -> list[list[int]]:
