@@ -18,7 +18,7 @@ from dataflow.conclusions import OVERDUE_GRACE_SECONDS, overdue
 from dataflow.context import current_flow
 from dataflow.deadlines import Deadline, limited
 from dataflow.engine.clusters import portable_cluster
-from dataflow.engine.slots import patiently
+from dataflow.engine.slots import patiently, slot_release
 from dataflow.errors import TaskDefinitionError, UsageError
 from dataflow.flow_attempts import RETRIED
 from dataflow.flow_graph import FlowGraph
@@ -178,7 +178,8 @@ class Flow(FlowGraph):
         while (delay := self._delay(state, number)) is not None:
             state.run.conclude(AwaitingRetry())
             state.run.close()
-            time.sleep(delay)
+            with slot_release.get()():
+                time.sleep(delay)
             number += 1
             state = attempted(partial(opened, run_id=state.run.id), number)
         state.run.conclude(state.state)

@@ -97,13 +97,26 @@ class FlowRun(Generic[R_co]):
             raise NotFinished("the flow has not ended", where=f"run {self.id} of {self.name!r}", fix="wait longer")
         return state.result(raise_on_failure)
 
-    def cancel(self) -> None:
-        """Cancel everything that has not ended; the body gets the error Cancelled from what it waits for.
+    def cancel(self, place: Any = None) -> None:
+        """Cancel everything that has not ended, or one node (``"load"``, a future) and what rests on it.
 
-        A flow that waits for its next attempt ends, too.
+        The body gets the error Cancelled from what it waits for; a flow that waits for its next attempt ends, too.
+
+        Raises:
+            UsageError: there is no such node.
         """
-        if not self.done():
+        if place is not None:
+            self.run.cancel(place)
+        elif not self.done():
             self._attempts.cancel()
+
+    def approve(self, place: Any = None) -> None:
+        """Let elements of a node (None: of all) run that wait for it, because their trigger is ``manual_only``.
+
+        Raises:
+            UsageError: there is no such node.
+        """
+        self.run.approve(place)
 
     def progress(self) -> list[tuple[str, int, int | None]]:
         """Of each node so far: its slug, how many elements have ended, and how many there are (None while unknown)."""

@@ -149,7 +149,7 @@ def test_one_node_is_cancelled_and_the_others_go_on(client: Client) -> None:
 
     run = napping.start()
     wait_for(lambda: len(run.nodes) == 4 and run.progress()[0][1] >= 2)
-    run.run.cancel("add_one")
+    run.cancel("add_one")
     run.wait(PATIENCE_SECONDS)
     assert states_of(run, "nap") == {"Completed": 400}
     assert states_of(run, "add_one-3") == {"Completed": 5}

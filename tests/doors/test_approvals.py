@@ -72,7 +72,7 @@ def test_a_running_flow_is_approved_from_outside(client: Client) -> None:
     run = releasing.start()
     while "Paused" not in str(run.run.state(run.nodes[0])) if run.nodes else True:
         run.run.wait_for_news(0, timeout=0.05)
-    run.run.approve("release")
+    run.approve("release")
     assert run.result(timeout=30) == [10, 2, 3]
     assert [step.state.name.title() for step in run.story("release")] == ["Pending", "Paused", "Running", "Completed"]
 
