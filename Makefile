@@ -40,7 +40,7 @@ docs: $(ALL) ## build the documentation into docs/_build/html
 pytest: $(ALL) ## every test and every example in the documentation
 	$(BIN)/python -m pytest
 
-servers: $(SERVERS)/ceph $(SERVERS)/azurite-$(AZURITE) ## install the stores that tests start: Ceph (apt, root), Azurite (npm)
+servers: $(SERVERS)/ceph $(SERVERS)/postgresql $(SERVERS)/azurite-$(AZURITE) ## install what tests start: Ceph, PostgreSQL (apt, root), Azurite (npm)
 
 benchmarks: $(ALL) ## measure against raw Dask; takes some minutes
 	$(BIN)/python tests/benchmarks/run.py
@@ -75,6 +75,15 @@ $(SERVERS)/ceph: | $(SERVERS)/.gitignore
 	elif apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
 	    apt-get install -qq -y --no-install-recommends $(CEPH) > $(SERVERS)/apt.log 2>&1; then touch $@; \
 	else echo "radosgw: could not be installed, see $(SERVERS)/apt.log" >&2; fi > /dev/null
+
+# Debian's package would start a server of its own; RUNLEVEL=1 says that this is no moment for that.
+$(SERVERS)/postgresql: | $(SERVERS)/.gitignore
+	@if ls /usr/lib/postgresql/*/bin/postgres 2> /dev/null; then touch $@; \
+	elif ! command -v apt-get; then echo "postgresql: not installed; it needs apt-get (Debian, Ubuntu)" >&2; \
+	elif [ "$$(id -u)" != 0 ]; then echo "postgresql: not installed; as root: apt-get install postgresql" >&2; \
+	elif apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+	    apt-get install -qq -y --no-install-recommends postgresql > $(SERVERS)/apt-postgresql.log 2>&1; then touch $@; \
+	else echo "postgresql: could not be installed, see $(SERVERS)/apt-postgresql.log" >&2; fi > /dev/null
 
 $(SERVERS)/azurite-$(AZURITE): | $(SERVERS)/.gitignore
 	@if ! command -v npm; then echo "azurite: not installed; it needs node and npm" >&2; \

@@ -11,6 +11,7 @@
     │   ├── HandleError                 a handle used as if it were its value, or outside its flow
     │   ├── CycleError                  a node that waits for itself
     │   ├── ParameterError              flow parameters that do not fit their annotations
+    │   ├── InputError                  input that does not fit what a paused run asks for
     │   └── FlowValidationError         all complaints of a flow at once
     ├── ExecutionError              look at the work that failed
     │   ├── UpstreamFailed              an input failed; chained to the root cause
@@ -20,12 +21,15 @@
     │   ├── RemoteError                 stands in for an exception that cannot be pickled
     │   ├── WorkLost                    the cluster lost a batch and cannot run it again
     │   ├── TimedOut                    an attempt, or a flow, took longer than its limit (also a TimeoutError)
+    │   │   └── PauseTimedOut               nobody resumed a paused run in time
     │   ├── ProcessDied                 the process of an isolated attempt died
     │   └── Cancelled                   the run was cancelled before the work ended
     ├── ClusterError                look at the cluster
     │   ├── ClusterUnreachable          nobody answers at the address
     │   └── NoWorkers                   the cluster has no worker within the time limit
+    ├── HistoryError                look at the database of runs, or at what it was asked
     └── NotFinished                 wait, or ask with a longer timeout (also a TimeoutError)
+        └── RunSuspended                resume the run, which was put down
 
 Errors of stored results (keys, stores, what lies in them) have a tree of their own: `dataflow_results.errors`.
 Every error pickles with its fields, because errors travel between processes.
@@ -48,13 +52,17 @@ __all__ = [
     "FlowFailed",
     "FlowValidationError",
     "HandleError",
+    "HistoryError",
+    "InputError",
     "MapError",
     "MapLengthError",
     "NoWorkers",
     "NotFinished",
     "ParameterError",
+    "PauseTimedOut",
     "ProcessDied",
     "RemoteError",
+    "RunSuspended",
     "TaskDefinitionError",
     "TimedOut",
     "UnpicklableArgument",
@@ -107,6 +115,10 @@ class ParameterError(UsageError, ValueError):
     """Flow parameters are missing, unknown or do not fit their annotations."""
 
 
+class InputError(UsageError, ValueError):
+    """What was given to a paused run is not what it asks for."""
+
+
 class FlowValidationError(UsageError, ValueError):
     """All complaints of a flow at once; ``complaints`` holds each as an error of its own."""
 
@@ -145,6 +157,10 @@ class TimedOut(ExecutionError, TimeoutError):
     """An attempt of a task, or a whole flow, took longer than its ``timeout_seconds``."""
 
 
+class PauseTimedOut(TimedOut):
+    """A run was paused, and nobody resumed it in time."""
+
+
 class ProcessDied(ExecutionError):
     """The process of its own that an attempt ran in (``isolation="process"``) ended without an answer."""
 
@@ -169,5 +185,13 @@ class NoWorkers(ClusterError, TimeoutError):
     """The cluster had no worker within the time limit."""
 
 
+class HistoryError(DataflowError):
+    """The database of runs cannot be used, or does not know what it was asked for."""
+
+
 class NotFinished(DataflowError, TimeoutError):
     """The work had not ended when the time limit was over."""
+
+
+class RunSuspended(NotFinished):
+    """The run was put down before it ended; it goes on when somebody resumes it."""
