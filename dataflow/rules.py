@@ -33,6 +33,9 @@ class Rules:
     limits: tuple[tuple[str, int | None], ...] = ()
     """Names of limits that each running element takes one place of, with the limit where the task itself says it."""
 
+    log_prints: bool | None = None
+    """Whether what it prints is a line of its log; None: as the flow says."""
+
     judges: bool = field(init=False, repr=False, compare=False)
     """Whether the states of inputs are judged by more than 'none has failed, none was skipped'."""
     is_watched: bool = field(init=False, repr=False, compare=False)

@@ -100,6 +100,10 @@ class Memories:
             self._known[task] = self._make(task, asked) if keeps and asked is not None else None
         return self._known[task]
 
+    def known(self, task: TaskSpec) -> Memory | None:
+        """As `of`, of a task that was asked about before; nothing is made."""
+        return self._known.get(task)
+
     def _make(self, task: TaskSpec, asked: Persistence) -> Memory:
         parameters = asked.signature.parameters.values()
         store = asked.storage or self.persistence.storage

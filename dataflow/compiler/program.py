@@ -28,6 +28,7 @@ from dataflow.graph.nodes import (
 )
 from dataflow.graph.stages import Stage
 from dataflow.rules import PLAIN, Rules
+from dataflow.run_facts import RunFacts
 from dataflow.triggers import Counts, Verdict
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Program:
     measures: tuple[tuple[int, int], ...] = ()
     """(step, depth) pairs: report how many elements the values of that step have, opened that deep."""
     is_async: bool = False
+    facts: RunFacts | None = None
+    """Of the run it is of, so that they travel once."""
 
     @property
     def is_kept(self) -> bool:
@@ -169,6 +172,7 @@ class Compiler:
         is_large: whether a constant should travel under a key of its own.
         memory_of: gives how the results of a task are kept, None if they are not.
         lineage: gives the keys of nodes whose memory is by lineage.
+        facts: gives the facts of the run that the programs are of.
     """
 
     def __init__(
@@ -176,10 +180,12 @@ class Compiler:
         is_large: Callable[[Any], bool],
         memory_of: Callable[[TaskSpec], Memory | None] = lambda task: None,
         lineage: Lineage | None = None,
+        facts: Callable[[], RunFacts | None] = lambda: None,
     ) -> None:
         self._is_large = is_large
         self._memory_of = memory_of
         self._lineage = lineage
+        self._facts = facts
         self._programs: dict[object, Program] = {}
 
     def compile(self, stage: Stage, *, keeps: Callable[[Node], bool], depths: Mapping[Node, set[int]]) -> Compiled:
@@ -286,6 +292,7 @@ class Compiler:
             outputs=outputs,
             measures=measures,
             is_async=stage.nodes[0].task.is_async,
+            facts=self._facts(),
         )
 
     def _with_memory(self, step: Step, node: Node, frame: _Frame) -> Step:

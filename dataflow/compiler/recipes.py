@@ -132,6 +132,8 @@ class HeldSpan(NamedTuple):
     elements: int
     dependency: int
     offset: int
+    approval: bytes | None = None
+    """Pickled: what they are told by who approved them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,5 +165,6 @@ class Batch:
     cancelled: tuple[int, ...] = ()
     """Steps that are not run any more, because somebody cancelled their nodes."""
     slugs: tuple[tuple[str, ...], ...] = ()
-    """Slugs of the nodes of the steps, for programs that keep results: one row for all elements of a mapped stage, one
-    per element where each is a stage of its own."""
+    """Slugs of the nodes of the steps: one row for all elements of a mapped stage; of plain nodes one for each."""
+    starts: tuple[tuple[int, int], ...] = ()
+    """Of a mapped stage's batch that is scattered: offset and index of the first element of each run of them."""

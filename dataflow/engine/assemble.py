@@ -112,7 +112,8 @@ class Assembler:
             held=tuple(_held(record, keys)),
             cancelled=tuple(sorted(record.spans[0].stage.cancelled)) if record.spans else (),
             lineage=_lineage(record) if record.lane.program.is_kept else (),
-            slugs=_slugs(record) if record.lane.program.is_kept else (),
+            slugs=_slugs(record),
+            starts=tuple(_starts(record)) if len(record.spans) > 1 and not record.spans[0].stage.plain else (),
         )
         return Assembled(record=record, batch=batch, keys=tuple(keys.positions))
 
@@ -237,7 +238,7 @@ def _held(record: BatchRecord, keys: _Keys) -> Iterator[HeldSpan]:
     for span in record.spans:
         count = span.stop - span.start
         if span.held is not None:
-            yield HeldSpan(start, count, keys.position(span.held.key), span.held.offset)
+            yield HeldSpan(start, count, keys.position(span.held.key), span.held.offset, span.approval)
         start += count
 
 
@@ -251,7 +252,15 @@ def _lineage(record: BatchRecord) -> tuple[tuple[Known | None, ...], ...]:
 
 
 def _slugs(record: BatchRecord) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(facts.node.slug for facts in span.stage.facts) for span in record.spans)
+    spans = record.spans if record.spans and record.spans[0].stage.plain else record.spans[:1]
+    return tuple([tuple([facts.node.slug for facts in span.stage.facts]) for span in spans])
+
+
+def _starts(record: BatchRecord) -> Iterator[tuple[int, int]]:
+    offset = 0
+    for span in record.spans:
+        yield offset, span.start
+        offset += span.stop - span.start
 
 
 class _Keys:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 
-__all__ = ["Control", "cancel", "recall"]
+__all__ = ["Control", "cancel", "is_withdrawn", "recall", "withdraw"]
 
 CHECK_SECONDS = 0.02
 STUCK_SECONDS = 2.5 * CHECK_SECONDS
@@ -23,6 +23,8 @@ running: dict[tuple[str, int], Control] = {}
 MOST_REMEMBERED_RUNS = 1024
 cancelled_runs: OrderedDict[str, None] = OrderedDict()
 """Runs that were cancelled, the latest ones: their batches that begin after all run nothing."""
+withdrawn_runs: OrderedDict[str, int] = OrderedDict()
+"""Runs that were paused, the latest ones: their batches up to this number, where they begin after all, run nothing."""
 
 
 class Control:
@@ -36,6 +38,11 @@ class Control:
     """
 
     __slots__ = ("_clock", "_deadline", "_progress", "on_cancel", "recalled")
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether the batch may end before its last element."""
+        return self._deadline != float("inf")
 
     def __init__(self, progress: Progress, clock: Callable[[], float], deadline: float) -> None:
         self._progress = progress
@@ -73,6 +80,29 @@ def recall(run_id: str, number: int) -> int | None:
     """Ask a batch of this process, if it runs here, to give its rest back; see `Control.recall`."""
     control = running.get((run_id, number))
     return None if control is None else control.recall()
+
+
+def withdraw(run_id: str, last: int) -> dict[int, int]:
+    """Pause a run here: batches that run give their rest back, those that have not begun will run nothing.
+
+    Args:
+        run_id: the run.
+        last: number of the last batch that this is about; later ones were sent when the run went on.
+
+    Returns:
+        How many elements batches will have run when they stop, by number, as far as that is certain.
+    """
+    withdrawn_runs[run_id] = max(last, withdrawn_runs.get(run_id, last))
+    while len(withdrawn_runs) > MOST_REMEMBERED_RUNS:
+        withdrawn_runs.popitem(last=False)
+    stopped = [(number, control) for (run, number), control in list(running.items()) if run == run_id]
+    limits = {number: control.recall() for number, control in stopped if control.may_stop}
+    return {number: limit for number, limit in limits.items() if limit is not None}
+
+
+def is_withdrawn(run_id: str, number: int) -> bool:
+    """Whether a batch that begins now is to run nothing, because its run was paused after it was sent."""
+    return number <= withdrawn_runs.get(run_id, -1)
 
 
 def cancel(run_id: str, numbers: Collection[int] | None = None) -> list[int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Container
+from dataclasses import replace
 from itertools import count
 from operator import attrgetter
 
 from dataflow.compiler.batches import BATCH_OVERHEAD_SECONDS, batch_size, budget_seconds, may_send
 from dataflow.compiler.program import Compiled, Program, Step
-from dataflow.engine.events import BatchLost, Instruction, Pull, Submit
+from dataflow.engine.events import BatchLost, Instruction, Pull, Submit, Withdraw
 from dataflow.engine.facts import Segment
 from dataflow.engine.limits.permits import LaneLimits, Permits, limits_of
 from dataflow.engine.records import LARGEST_BATCH, BatchRecord, Explosion, Lane, Span, StageRecord
@@ -64,6 +65,8 @@ class Dispatcher:
         """Places of limits that batches need before they are sent."""
         self.paused: list[tuple[Lane, Span]] = []
         """Elements that wait for an approval."""
+        self.is_held = False
+        """Whether nothing is sent until somebody lets the run go on."""
         self._delayed: list[tuple[Lane, Span, float]] = []
         """Elements that wait so many seconds, from the next time that is told."""
         self._postponed: list[tuple[float, int, Lane, Span]] = []
@@ -76,6 +79,18 @@ class Dispatcher:
         self._in_flight_seconds = 0.0
         self._away = 0
         self._instructions: list[Instruction] = []
+
+    def hold(self, held: bool) -> None:
+        """Send nothing from now on, or go on.
+
+        Batches under way are asked for what they have not begun; places of limits that none uses are given back.
+        """
+        self.is_held = held
+        if held and self.in_flight:
+            self._instructions.append(Withdraw(self.batches_sent - 1))
+        for lane in self._lanes.values():
+            if held and lane.limits is not None:
+                self._instructions.extend(self.permits.give_up_all(lane.limits))
 
     def set_threads(self, threads: int) -> None:
         """How many worker threads the cluster has now."""
@@ -184,11 +199,11 @@ class Dispatcher:
             return 0.0
         return max(0.0, self._postponed[0][0] - now) if self._postponed else None
 
-    def approve(self, stages: Container[StageRecord]) -> None:
-        """The elements of these stages that wait for an approval are ready."""
+    def approve(self, stages: Container[StageRecord], approval: bytes | None = None) -> None:
+        """The elements of these stages that wait for an approval are ready, with what they are told by who approved."""
         for lane, span in self.paused:
             if span.stage in stages:
-                lane.push(span)
+                lane.push(replace(span, approval=approval))
         self.paused = [(lane, span) for lane, span in self.paused if span.stage not in stages]
 
     def forget(self, stages: Container[StageRecord]) -> None:
@@ -250,7 +265,7 @@ class Dispatcher:
 
     def dispatch(self, *, sends: bool = True) -> list[Instruction]:
         """Send batches while the cluster has room, deepest lanes first; with all that follows from what was before."""
-        if sends:
+        if sends and not self.is_held:
             self._send_batches()
             for stage in self.pulling:
                 self._pull(stage)

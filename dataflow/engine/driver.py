@@ -10,13 +10,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from dataflow.collection import rarely
 from dataflow.engine.assemble import Assembled, Assembler
-from dataflow.engine.control import cancel
+from dataflow.engine.control import cancel, withdraw
 from dataflow.engine.events import (
     AskPlaces,
     BatchReported,
@@ -30,13 +30,17 @@ from dataflow.engine.events import (
     Pull,
     Recall,
     Release,
+    SendingHeld,
     Stop,
     Submit,
     TimerFired,
+    Withdraw,
 )
 from dataflow.engine.failures import pack_error
 from dataflow.engine.limits.keeper import PlaceKeeper
 from dataflow.engine.machine import Machine
+from dataflow.engine.notices import Noticed, PlacedNotice
+from dataflow.engine.placing import placed
 from dataflow.engine.shell import Cluster, Shell
 from dataflow.engine.slots import slot_release
 from dataflow.errors import Cancelled
@@ -59,6 +63,7 @@ class Driver:
         cluster: where to run.
         prepare: called before each round, without the lock; gives events of its own (nodes that are due to be sent).
         due: gives the time (monotonic) at which ``prepare`` wants to be called, None if it does not.
+        tell: takes what elements say while they run.
     """
 
     def __init__(
@@ -68,14 +73,18 @@ class Driver:
         *,
         prepare: Callable[[], list[Event]],
         due: Callable[[], float | None],
+        tell: Callable[[Sequence[PlacedNotice]], object] = len,
     ) -> None:
         self.changed = threading.Condition(threading.RLock())
         """Held while facts change; notified after."""
         self.failure: BaseException | None = None
         """What ended the driver itself; every wait raises it."""
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event | Noticed | None] = queue.SimpleQueue()
         self._run_id = run_id
         self._prepare = prepare
+        self._tell = tell
+        self.after_round: Callable[[], bool] = _nothing_more
+        """Called after each round of an inline run, without the lock; gives whether it did anything."""
         self._due = due
         self.is_closing = False
         """Whether nothing more will happen."""
@@ -95,9 +104,12 @@ class Driver:
             self._thread = threading.Thread(target=self._drive, name=f"dataflow-run-{run_id}", daemon=True)
             self._thread.start()
 
-    def post(self, event: Event | None) -> None:
+    def post(self, event: Event | Noticed | None) -> None:
         """Hand in an event (None only wakes the driver up); from any thread."""
-        self._events.put(event)
+        if type(event) is Noticed and not self.shell.threaded:
+            self._notice(event)  # the thread that would take it in runs the batch that says it
+        else:
+            self._events.put(event)
 
     def wait(self, ended: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait until something is so; gives False if the timeout came first.
@@ -128,6 +140,19 @@ class Driver:
             self.post(CancelOverdue(pack_error(_still_running(grace))))
             self.wait(self._is_stopped, timeout=grace)
 
+    def hold(self, held: bool) -> None:
+        """Send nothing from now on, or go on; it is so when this gives back, but inline from the next batch on."""
+        if held:  # what runs in this process, perhaps in the thread that should take in events
+            withdraw(self._run_id, self.machine.dispatcher.batches_sent - 1)
+        self.post(SendingHeld(held))
+        if self._thread is not None and self.failure is None:
+            self.wait(lambda: self.machine.dispatcher.is_held == held or self.is_closing)
+
+    def drain(self) -> None:
+        """Wait until no batch is under way; inline none is, but in the thread that takes in the next event."""
+        if self._thread is not None and self.failure is None:
+            self.wait(lambda: not self.machine.dispatcher.in_flight or self.is_closing)
+
     def _is_stopped(self) -> bool:
         return (self.machine.cancelled is not None and not self.machine.dispatcher.in_flight) or self.is_closing
 
@@ -147,10 +172,12 @@ class Driver:
     def _pump_until(self, ended: Callable[[], bool]) -> bool:
         with self._pumping:
             while not ended():
-                if self._round(block_seconds=0.0):
+                had_events = self._round(block_seconds=0.0)
+                if self.after_round() or had_events or self.shell.run_next():
                     continue
                 due_seconds = self.machine.dispatcher.due_in(time.monotonic())
-                if due_seconds is None and (self._places.is_waiting or self.machine.dispatcher.paused):
+                dispatcher = self.machine.dispatcher
+                if due_seconds is None and (self._places.is_waiting or dispatcher.paused or dispatcher.is_held):
                     self._round(block_seconds=TEND_SECONDS)
                     continue
                 if due_seconds is None:
@@ -187,9 +214,10 @@ class Driver:
 
     def _round(self, *, block_seconds: float) -> bool:
         """Take in all events there are and perform what follows; gives False if there was nothing to do."""
-        events = self._collect(block_seconds)
-        if not events:
+        found = self._collect(block_seconds)
+        if not found:
             return False
+        events = self._told(found)
         with rarely, self.changed:
             instructions = [instruction for event in events for instruction in self._handle(event)]
             assembled = [self._assembler.assemble(i.batch) for i in instructions if isinstance(i, Submit)]
@@ -204,31 +232,40 @@ class Driver:
             self._assembler.forget(record)
         return instructions
 
-    def _collect(self, block_seconds: float) -> list[Event]:
-        found: list[Event | None] = []
+    def _told(self, found: Iterable[Event | Noticed]) -> list[Event]:
+        """Pass on what elements said, before anybody hears that they have ended; gives the events for the machine."""
+        events: list[Event] = []
+        for event in found:
+            if isinstance(event, Noticed):
+                self._notice(event)
+            else:
+                events.append(event)
+        return events
+
+    def _notice(self, said: Noticed) -> None:
+        record = self.machine.dispatcher.in_flight.get(said.batch)
+        if record is not None:
+            self._tell(list(placed(record, said.notices)))
+        elif not self.is_closing:
+            logger.debug("a batch said something that is not under way: %d notices are dropped", len(said.notices))
+
+    def _collect(self, block_seconds: float) -> list[Event | Noticed]:
+        found: list[Event | Noticed | None] = []
         try:
             found.append(self._events.get(timeout=block_seconds) if block_seconds else self._events.get_nowait())
             while True:
                 found.append(self._events.get_nowait())
         except queue.Empty:
             pass
-        return [event for event in (*found, *self._prepare()) if event is not None]
+        added = self._prepare()  # first: what was asked may be about nodes that were added before it was asked
+        return [event for event in (*added, *found) if event is not None]
 
     def _perform(self, instructions: Sequence[Instruction], assembled: Sequence[Assembled]) -> None:
         released = [i.key for i in instructions if isinstance(i, Release)]
         for instruction in instructions:
-            if isinstance(instruction, Pull):
-                self._pull(instruction)
-            elif isinstance(instruction, CancelKeys):
-                self.shell.cancel(instruction.batches)
-            elif isinstance(instruction, Stop):
-                self.shell.stop(instruction.batches, whole_run=self.machine.cancelled is not None)
-            elif isinstance(instruction, Recall):
-                self.shell.recall(instruction.batches)
-            elif isinstance(instruction, AskPlaces):
-                self._places.ask(instruction)
-            elif isinstance(instruction, FreePlaces):
-                self._places.free(instruction)
+            perform = _PERFORMED.get(type(instruction))
+            if perform is not None:
+                perform(self, instruction)
         if assembled:
             self.shell.submit(assembled)
         if released:
@@ -238,6 +275,24 @@ class Driver:
         pulled = self._assembler.generator_of(pull.stage).pull(pull.count)
         error = None if pulled.error is None else pack_error(pulled.error)
         self.post(ItemsPulled(pull.stage, pulled.items, pulled.exhausted, error))
+
+
+_PERFORMED: dict[type, Callable[[Driver, Any], None]] = {
+    Pull: Driver._pull,
+    CancelKeys: lambda driver, instruction: driver.shell.cancel(instruction.batches),
+    Stop: lambda driver, instruction: driver.shell.stop(
+        instruction.batches, whole_run=driver.machine.cancelled is not None
+    ),
+    Recall: lambda driver, instruction: driver.shell.recall(instruction.batches),
+    Withdraw: lambda driver, instruction: driver.shell.withdraw(instruction.last),
+    AskPlaces: lambda driver, instruction: driver._places.ask(instruction),
+    FreePlaces: lambda driver, instruction: driver._places.free(instruction),
+}
+"""What is done one by one; batches are submitted, and columns released, many at once."""
+
+
+def _nothing_more() -> bool:
+    return False
 
 
 def _still_running(grace_seconds: float) -> Cancelled:

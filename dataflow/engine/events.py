@@ -34,11 +34,13 @@ __all__ = [
     "Recall",
     "Release",
     "RestReturned",
+    "SendingHeld",
     "StagesAdded",
     "Stop",
     "Submit",
     "ThreadsChanged",
     "TimerFired",
+    "Withdraw",
 ]
 
 
@@ -149,6 +151,15 @@ class Approved:
     """Elements of these nodes that wait for an approval may run."""
 
     nodes: tuple[Node, ...]
+    approval: bytes | None = None
+    """Pickled: what their code is told by who approved."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendingHeld:
+    """Nothing is to be sent from now on, or everything may go on."""
+
+    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +181,7 @@ Event = (
     | HoldersGone
     | PlacesGranted
     | Approved
+    | SendingHeld
     | CancelAsked
     | CancelOverdue
     | NodesCancelled
@@ -220,6 +232,13 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Ask all batches up to this number to give back what they have not begun."""
+
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class AskPlaces:
     """Ask for places of limits, as many of each as are free and at most so many."""
 
@@ -234,4 +253,4 @@ class FreePlaces:
     numbers: tuple[int, ...]
 
 
-Instruction = Submit | Pull | Release | CancelKeys | Stop | Recall | AskPlaces | FreePlaces
+Instruction = Submit | Pull | Release | CancelKeys | Stop | Recall | Withdraw | AskPlaces | FreePlaces

@@ -17,10 +17,12 @@ from dataflow.compiler.program import Program, Step
 from dataflow.engine.trials import Returned
 from dataflow.states import State
 
-__all__ = ["MISSING", "fast_walk", "source_of"]
+__all__ = ["MISSING", "WALK_NAME", "fast_walk", "source_of"]
 
 MISSING = object()
 """In the slot of a step that was not reached."""
+WALK_NAME = "<walk of "
+"""What the names of files begin with that the walks stand in, so that their frames can be told."""
 
 
 def fast_walk(program: Program, functions: Sequence[Callable[..., Any]]) -> Callable[..., int]:
@@ -34,7 +36,7 @@ def fast_walk(program: Program, functions: Sequence[Callable[..., Any]]) -> Call
     """
     namespace: dict[str, Any] = {"MISSING": MISSING, "Returned": Returned, "State": State}
     namespace.update({f"f{position}": function for position, function in enumerate(functions)})
-    exec(_compiled(source_of(program), f"<walk of {program.name}>"), namespace)  # noqa: S102 - our own text
+    exec(_compiled(source_of(program), f"{WALK_NAME}{program.name}>"), namespace)  # noqa: S102 - our own text
     return namespace["walk"]  # type: ignore[no-any-return]
 
 

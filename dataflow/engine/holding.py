@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dataflow.engine.dispatch import Dispatcher
 from dataflow.engine.events import Instruction, Release
-from dataflow.engine.facts import Segment
+from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.records import BatchRecord, HeldIn, Span
 from dataflow.engine.releases import Releases
 from dataflow.engine.report import Report
@@ -26,16 +26,19 @@ class Holding:
     def __init__(self, releases: Releases, dispatcher: Dispatcher) -> None:
         self._releases = releases
         self._dispatcher = dispatcher
+        self.held: dict[NodeFacts, None] = {}
+        """Nodes of which elements were ever held."""
 
     def hold(self, batch: BatchRecord, span: Span, offset: int, report: Report, seconds: float) -> None:
         """Elements have left a batch unfinished, to be gone on with after so many seconds."""
         key = batch.held_key()
         if key is not None:
             self._releases.use(key, span.stop - span.start)
-            span = replace(span, held=HeldIn(key, offset))
+            span = replace(span, held=HeldIn(key, offset), approval=None)
         for step, facts in enumerate(span.stage.facts):
             segment = Segment(span.start, span.stop, None, offset, report, step)
             facts.provisional.update(dict.fromkeys(range(span.start, span.stop), segment))
+            self.held[facts] = None
         self._dispatcher.postpone(batch.lane, span, seconds)
 
     def let_go(self, span: Span) -> Iterator[Instruction]:

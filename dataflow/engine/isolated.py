@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from dataflow.compiler.program import Program, Step
-from dataflow.context import current_attempt
+from dataflow.context import current_attempt, element_facts, run_facts
 from dataflow.engine.isolation import call_isolated, stop_isolated
 
 __all__ = ["isolated", "stop_isolated"]
@@ -34,6 +34,7 @@ def _elsewhere(step: Step, owner: str) -> Step:
 def _now(step: Step, owner: str, *arguments: Any, **keywords: Any) -> Any:
     isolation = step.rules.isolation
     assert isolation is not None
+    facts = run_facts()
     return call_isolated(
         step.function,
         arguments,
@@ -41,6 +42,7 @@ def _now(step: Step, owner: str, *arguments: Any, **keywords: Any) -> Any:
         timeout_seconds=step.rules.timeout_seconds,
         memory_limit_bytes=isolation.memory_limit_bytes,
         context=current_attempt.get(),
+        told=None if facts is None else (facts, element_facts()),
         run_id=owner,
         where=f"task {step.name!r}",
     )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dataflow.compiler.program import Program, Step
+from dataflow.engine.durations import packed
 from dataflow.engine.failures import Failure
 from dataflow.engine.inputs_of_failures import InputsOfFailures, within_bounds
 from dataflow.engine.report import StepReport, Try
@@ -56,6 +57,8 @@ class Held(NamedTuple):
     round: int
     looped: Any
     tries: tuple[Try, ...]
+    approval: Any = None
+    """What it is told by who approved it."""
 
 
 class HeldElements:
@@ -140,6 +143,8 @@ class Ledger:
         self.keys: dict[int, bytes] = {}
         """By step, the keys under which the elements' results are kept, one after the other."""
         self.count = count
+        self.origin: tuple[int, Sequence[int] | None] = (0, None)
+        """Of a part of a batch: its first step there, and the offsets of its elements there."""
         self._states: list[bytearray | None] = [None] * len(self.calls)
         self.errors: list[dict[int, bytes]] = [{} for _ in self.calls]
         self.tries: list[dict[int, tuple[Try, ...]]] = [{} for _ in self.calls]
@@ -249,7 +254,7 @@ class Ledger:
         return tuple(
             StepReport(
                 states=_shortest(states, done),
-                seconds=columns[position].tobytes(),
+                seconds=packed(columns[position]),
                 errors=self.errors[position],
                 keys=self.keys.get(position, b"")[: done * DIGEST_BYTES],
                 tries=self.tries[position],

@@ -54,7 +54,7 @@ class Machine:
         self.log: list[tuple[NodeFacts, Segment]] = []
         """What ended, in order."""
         self._releases = Releases()
-        self._holding = Holding(self._releases, self.dispatcher)
+        self.holding = Holding(self._releases, self.dispatcher)
         self._agenda: deque[Callable[[], None]] = deque()
         """What follows from what was handled so far; worked off in order, so that long chains do not recurse."""
         self._instructions: list[Instruction] = []
@@ -286,7 +286,9 @@ class Machine:
         elif measured is None:
             self._take_in(batch, report)
         else:
-            if self.cancelled is None:  # else all that waited for it was settled
+            if not report.count and not any(report.totals):  # the run was paused before it began
+                self.dispatcher.measures.append(measured)
+            elif self.cancelled is None:  # else all that waited for it was settled
                 self._openings.place(*measured, report.totals[0])
             self._instructions.append(events.Release(batch.key))
 
@@ -298,13 +300,13 @@ class Machine:
         if report.count == len(waiting):  # its columns hold nothing
             self._instructions.extend(map(events.Release, batch.value_keys()))
         for span, offset, seconds in reported(batch.spans, report.count, waiting):
-            self._instructions.extend(self._holding.let_go(span))
+            self._instructions.extend(self.holding.let_go(span))
             if seconds is None:
                 self._end_span(batch, span, offset, report)
             elif self._is_over(span.stage):
                 self._end_rest([span])
             else:
-                self._holding.hold(batch, span, offset, report, seconds)
+                self.holding.hold(batch, span, offset, report, seconds)
         if not waiting and (held_key := batch.held_key()):
             self._instructions.append(events.Release(held_key))
         self._end_rest(self.dispatcher.give_back(batch, report.count, but_not=self._is_over))
@@ -348,7 +350,7 @@ class Machine:
 
     def _end_batch(self, batch: BatchRecord, state: StateType, error: bytes) -> None:
         for span in batch.spans:
-            self._instructions.extend(self._holding.let_go(span))
+            self._instructions.extend(self.holding.let_go(span))
             self.end_unsent(span.stage, span.start, span.stop, state, error)
 
     def _on_holders_gone(self, event: events.HoldersGone) -> None:
@@ -373,7 +375,8 @@ class Machine:
             self._instructions.extend(cancel_nodes(self, event.nodes, event.error))
 
     def _on_approved(self, event: events.Approved) -> None:
-        self.dispatcher.approve({self.wiring.stage_of[node] for node in event.nodes if node in self.wiring.stage_of})
+        stages = {self.wiring.stage_of[node] for node in event.nodes if node in self.wiring.stage_of}
+        self.dispatcher.approve(stages, event.approval)
 
 
 _HANDLERS: dict[type, Callable[[Machine, Any], None]] = {
@@ -391,4 +394,5 @@ _HANDLERS: dict[type, Callable[[Machine, Any], None]] = {
     events.CancelOverdue: Machine._on_cancel_overdue,
     events.NodesCancelled: Machine._on_nodes_cancelled,
     events.Approved: Machine._on_approved,
+    events.SendingHeld: lambda machine, event: machine.dispatcher.hold(event.held),
 }

@@ -27,6 +27,9 @@ default_cluster: ContextVar[str | None] = ContextVar("default_cluster", default=
 """Inside a task: the kind of cluster on which runs take place that it begins and says nothing else for."""
 
 
+OUTER = "what began it is paused"
+
+
 class Cancellable(Protocol):
     """A run."""
 
@@ -35,6 +38,12 @@ class Cancellable(Protocol):
 
     def close(self) -> None:
         """Drop everything it has on the cluster."""
+
+    def put_down(self) -> None:
+        """End it as it is."""
+
+    def hold_sending(self, reason: str, *, held: bool) -> None:
+        """Send nothing as long as there is a reason."""
 
 
 class Nest:
@@ -51,6 +60,7 @@ class Nest:
         self._lock = threading.Lock()
         self._runs: set[Cancellable] = set()
         self._is_cancelled = False
+        self._is_held = False
 
     def begin(self, run: Cancellable) -> None:
         """The run that this nest is of has begun.
@@ -80,11 +90,33 @@ class Nest:
             if self._is_cancelled:
                 raise Cancelled("what began this run was cancelled before", where=repr(run))
             self._runs.add(run)
+            is_held = self._is_held
+        if is_held:
+            run.hold_sending(OUTER, held=True)
 
     def remove(self, run: Cancellable) -> None:
         """A run of this nest has ended."""
         with self._lock:
             self._runs.discard(run)
+
+    def hold(self, held: bool) -> None:
+        """Have nothing of the runs in it sent, or let them go on."""
+        with self._lock:
+            self._is_held = held
+            runs = list(self._runs)
+        for run in runs:
+            run.hold_sending(OUTER, held=held)
+
+    @property
+    def runs(self) -> list[Cancellable]:
+        """The runs that go on in it."""
+        with self._lock:
+            return list(self._runs)
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether the run that this nest is of was begun in another one."""
+        return self._outer is not None
 
     @property
     def has_runs(self) -> bool:

@@ -73,7 +73,7 @@ class Outcomes:
         """Write down what a walk of some elements through a part gave."""
         indices, whole = at.tolist(), self._ledger
         for report, values, position in zip(ledger.report(len(at)), ledger.outputs, part.positions, strict=True):
-            self.seconds[position, at] = np.frombuffer(report.seconds, np.float32)
+            self.seconds[position, at] = report.durations()
             self.states[position, at] = np.frombuffer(report.all_states(len(at)), np.uint8)
             whole.errors[position].update((indices[offset], what) for offset, what in report.errors.items())
             whole.tries[position].update((indices[offset], what) for offset, what in report.tries.items())

@@ -123,11 +123,13 @@ class Span:
     stop: int
     held: HeldIn | None = None
     """Where it is written how far these elements came; None if they have not left a batch."""
+    approval: bytes | None = None
+    """Pickled: what they are told by who approved them."""
 
     def part(self, start: int, stop: int) -> Span:
         """Some of these elements."""
         moved = self.held and self.held._replace(offset=self.held.offset + start - self.start)
-        return Span(self.stage, start, stop, moved)
+        return Span(self.stage, start, stop, moved, self.approval)
 
 
 @dataclass(slots=True, eq=False)
@@ -168,7 +170,8 @@ class Lane:
             return
         self.ready_count += span.stop - span.start
         last = self.ready[-1] if self.ready else None
-        if last is not None and last.stage is span.stage and last.stop == span.start and last.held is None:
+        is_next = last is not None and last.stage is span.stage and last.stop == span.start
+        if last is not None and is_next and last.held is None and span.held is None:
             self.ready[-1] = Span(span.stage, last.start, span.stop)
         else:
             self.ready.append(span)

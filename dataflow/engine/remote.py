@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,15 +14,16 @@ from dataflow.compiler.lower import Shipped
 from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.engine.columns import Column
-from dataflow.engine.control import cancel, recall
+from dataflow.engine.control import cancel, recall, withdraw
 from dataflow.engine.failures import pack_error
 from dataflow.engine.limits.waiting import holding
 from dataflow.engine.nests import cancel_nested, on_worker
+from dataflow.engine.notices import Notice, pack_notices
 from dataflow.engine.report import Report
 from dataflow.engine.slots import Slot
 from dataflow.engine.worker import WorkerContext, run_batch
 
-__all__ = ["RunOnWorker", "recall_batch", "stop_batches", "take_part"]
+__all__ = ["RunOnWorker", "recall_batch", "stop_batches", "take_part", "withdraw_batches"]
 
 
 class RunOnWorker:
@@ -58,6 +60,7 @@ class RunOnWorker:
             run_id=self.run_id,
             crosses_processes=self.crosses_processes,
             async_concurrency=self.async_concurrency,
+            tell=partial(self._tell, worker),
         )
         try:
             loaded = program if isinstance(program, Program) else program.load(pickle.loads)
@@ -70,6 +73,10 @@ class RunOnWorker:
         worker.log_event(self.topic, (self.run_id, report.to_wire()))
         return outputs[0] if len(outputs) == 1 else outputs
 
+    def _tell(self, worker: Any, number: int, notices: Sequence[Notice]) -> None:
+        """Send what elements of a batch said; from any thread."""
+        worker.log_event(self.topic, (self.run_id, {"notices": number, "items": pack_notices(notices)}))
+
     def _leave(self, number: int) -> None:
         """Give this thread's place among those of the worker to others, and tell, so that more is sent."""
         with contextlib.suppress(KeyError):  # raised where the task has called secede() itself
@@ -81,6 +88,12 @@ async def recall_batch(topic: str, run_id: str, number: int, dask_worker: Any) -
     """On each worker: ask a batch that runs there to give its rest back; tell at once what is certain."""
     limit = recall(run_id, number)
     if limit is not None:
+        dask_worker.log_event(topic, (run_id, {"recalled": number, "limit": limit}))
+
+
+async def withdraw_batches(topic: str, run_id: str, last: int, dask_worker: Any) -> None:
+    """On each worker: a run is paused; tell at once which batches will end early, as far as that is certain."""
+    for number, limit in withdraw(run_id, last).items():
         dask_worker.log_event(topic, (run_id, {"recalled": number, "limit": limit}))
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dataflow.engine.durations import unpacked
 
 __all__ = ["Report", "StepReport", "Try"]
 
@@ -31,7 +35,7 @@ class StepReport:
     states: int | bytes
     """One `StateType` number for all elements, or one byte per element."""
     seconds: bytes
-    """Duration of each element as 32-bit floats."""
+    """Duration of each element, as `engine.durations` packs them."""
     errors: dict[int, bytes]
     """Packed exceptions by offset in the batch, for the elements that have one."""
     keys: bytes = b""
@@ -76,9 +80,9 @@ class StepReport:
             return stop - start if self.states == state else 0
         return self.states.count(state, start, stop)
 
-    def durations(self) -> array[float]:
+    def durations(self) -> npt.NDArray[np.float32]:
         """Seconds of each element."""
-        return array("f", self.seconds)
+        return unpacked(self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 from dataflow.engine.assemble import Assembled
 from dataflow.engine.events import BatchAway, BatchLost, BatchReported, CancelAsked, RestReturned, ThreadsChanged
 from dataflow.engine.limits.desk import Desk
+from dataflow.engine.notices import Noticed
 from dataflow.engine.records import BatchRecord
 
 __all__ = ["Cluster", "Post", "Shell"]
 
-Post = Callable[[BatchReported | BatchLost | BatchAway | RestReturned | ThreadsChanged | CancelAsked], None]
+Post = Callable[[BatchReported | BatchLost | BatchAway | RestReturned | ThreadsChanged | CancelAsked | Noticed], None]
 """Tells the machine that something happened; may be called from any thread."""
 
 
@@ -33,11 +34,17 @@ class Shell(Protocol):
     def submit(self, batches: Sequence[Assembled]) -> None:
         """Run batches."""
 
+    def run_next(self) -> bool:
+        """Run one of the batches now, where it is the caller's thread that runs them; False if there is none."""
+
     def release(self, keys: Sequence[str]) -> None:
         """Drop columns."""
 
     def recall(self, batches: Sequence[BatchRecord]) -> None:
         """Ask running batches to give back what they have not begun."""
+
+    def withdraw(self, last: int) -> None:
+        """Ask all batches up to this number to give back what they have not begun."""
 
     def stop(self, batches: Sequence[BatchRecord], *, whole_run: bool) -> None:
         """Ask batches to stop: each reports how far it came, or is lost if it has not begun."""

@@ -94,8 +94,8 @@ class Trial:
         elapsed: gives how many seconds ago its first attempt began, if it was begun before.
     """
 
-    __slots__ = ("_began", "_call", "_elapsed", "_frame", "_handled", "_ledger", "attempt", "is_open", "looped",
-                 "offset", "position", "round", "tries")  # fmt: skip
+    __slots__ = ("_began", "_call", "_elapsed", "_frame", "_handled", "_ledger", "approval", "attempt", "is_open",
+                 "looped", "offset", "position", "round", "tries")  # fmt: skip
 
     def __init__(
         self, ledger: Ledger, frame: list[Any], offset: int, position: int, *, elapsed: Elapsed | None = None
@@ -109,13 +109,20 @@ class Trial:
         self.position = position
         self._handled = sys.exception()
         self.attempt, self.round, self.looped = 1, 1, None
+        self.approval: Any = None
         self.tries: list[Try] = []
         self.is_open = True
         """Whether the function is to be called (again) now."""
         held = ledger.resumed.get(offset)
         if held is not None and held.position == position:
             self.attempt, self.round, self.looped = held.attempt, held.round, held.looped
+            self.approval = held.approval
             self.tries.extend(held.tries)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where it is written down what becomes of it."""
+        return self._ledger
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -127,9 +134,10 @@ class Trial:
 
     def surroundings(self) -> AbstractContextManager[None]:
         """What the code of the next attempt finds around it."""
-        if self.attempt == 1 and self.round == 1:
+        if self.attempt == 1 and self.round == 1 and self.approval is None:
             return nullcontext()
-        return attempted(Attempt(attempt=self.attempt, round=self.round, looped=self.looped))
+        now = Attempt(attempt=self.attempt, round=self.round, looped=self.looped, approval=self.approval)
+        return attempted(now)
 
     def returned(self, value: Any) -> None:
         """The function has returned."""
@@ -227,7 +235,7 @@ class Trial:
         self.is_open = False
 
     def _hold(self, failure: Failure, delay: float) -> None:
-        held = Held(self.position, (), self.attempt, self.round, self.looped, tuple(self.tries))
+        held = Held(self.position, (), self.attempt, self.round, self.looped, tuple(self.tries), self.approval)
         self._keep_tries()
         self._ledger.hold(self._frame, self.offset, held, failure, delay)
         self.is_open = False

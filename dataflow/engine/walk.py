@@ -114,6 +114,11 @@ class CarefulWalk:
         """Of the step that is under way, if it was tried before."""
         self._is_simple = not ledger.cancelled and not ledger.resumed
 
+    @property
+    def ledger(self) -> Ledger:
+        """Where it writes down what becomes of elements."""
+        return self._ledger
+
     def take_rows(self, rows: Iterator[tuple[Any, ...]]) -> None:
         """Go on with these elements after the one that is under way."""
         self._rows = rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,7 @@ from dataflow.context import inside_task
 from dataflow.engine.ledger import Ledger
 from dataflow.engine.trials import Trial, cancelled, timed_out
 from dataflow.engine.walk import begun
+from dataflow.engine.whereabouts import awaited_trial
 
 __all__ = ["walk_async"]
 
@@ -41,7 +43,7 @@ def _run(coroutine: Any) -> list[Any]:
     except RuntimeError:
         return list(asyncio.run(coroutine))
     with ThreadPoolExecutor(1, thread_name_prefix="dataflow-async-batch") as thread:
-        return list(thread.submit(asyncio.run, coroutine).result())
+        return list(thread.submit(contextvars.copy_context().run, asyncio.run, coroutine).result())
 
 
 class _Walker:
@@ -106,6 +108,7 @@ class _Walker:
         while trial.is_open:
             try:
                 async with asyncio.timeout(call.rules.timeout_seconds) as limit:
+                    awaited_trial.set(trial)  # in the context of this element alone
                     with trial.surroundings():
                         value = await call.function(*trial.arguments)
             except asyncio.CancelledError as error:

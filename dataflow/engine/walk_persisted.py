@@ -235,6 +235,7 @@ class PersistedWalk:
             if position in self._ledger.cancelled
         }
         at = np.asarray(offsets) + chunk.start
+        ledger.origin = (part.first, at)  # type: ignore[assignment]  # of offsets only items are taken
         ends: Any = [chunk.start + chunk.size] if chunk.control is _never_stop else at + 1
         ledger.resumed = dict(self._outcomes.resumed_in(part, at.tolist()))
         self._running = Running(ledger.stamps, len(part.program.steps), ends)

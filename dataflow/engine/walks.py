@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
+from dataflow.engine.batch_voice import walking
 from dataflow.engine.ledger import Ledger
 from dataflow.engine.walk import CarefulWalk, Check, Clock
 from dataflow.engine.walk_async import walk_async
@@ -36,6 +37,7 @@ def walk_elements(
         async_concurrency: how many elements of async tasks are under way at once.
     """
     program = ledger.program
+    walking(ledger)
     rows: Any = zip(*columns, strict=True) if columns else repeat((), ledger.count)
     if program.is_async:
         return walk_async(ledger, frame, rows, clock, control, async_concurrency)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from dataflow.engine.batch_voice import walking
 from dataflow.engine.ledger import Ledger
 from dataflow.engine.nests import cancel_begun
 from dataflow.engine.slots import woken_by, yield_if_wanted
@@ -150,6 +151,7 @@ class Watch:
         return thread
 
     def _drive(self, go: Callable[[], int]) -> None:
+        walking()
         try:
             outcome: Any = go()
         except Abandoned:

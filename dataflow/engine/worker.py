@@ -17,8 +17,9 @@ import cloudpickle
 from dataflow.compiler.program import Program
 from dataflow.compiler.recipes import Batch
 from dataflow.context import inside_task
+from dataflow.engine.batch_voice import Tell, voiced
 from dataflow.engine.columns import Column, open_levels
-from dataflow.engine.control import Control, Progress, cancelled_runs, running
+from dataflow.engine.control import Control, Progress, cancelled_runs, is_withdrawn, running
 from dataflow.engine.failures import Failure, pack_error
 from dataflow.engine.inputs import resolve, resolve_column
 from dataflow.engine.judged import Judged
@@ -47,6 +48,8 @@ class WorkerContext:
     passing: tuple[type[BaseException], ...] = ()
     """Exceptions that end the batch instead of one element."""
     async_concurrency: int = 256
+    tell: Tell | None = None
+    """Sends what elements say while they run; None: nobody listens."""
     clock: Callable[[], float] = time.perf_counter
 
 
@@ -65,7 +68,8 @@ def run_batch(
     program, ends = _isolated(program, f"{context.run_id}-{batch.number}")
     ledger = _ledger(program, batch, dependencies, context)
     ledger.ends.extend(ends)
-    done = _walked(ledger, batch, dependencies, context, began)
+    with voiced(program, batch, context.tell):
+        done = _walked(ledger, batch, dependencies, context, began)
     outputs, lengths = _outputs(ledger, context)
     waiting = tuple(sorted(offset for offset in ledger.delays if offset < done))
     report = Report(
@@ -100,7 +104,7 @@ def _walked(ledger: Ledger, batch: Batch, dependencies: Sequence[Any], context: 
     deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
     token = inside_task.set(ledger.nested)
     try:
-        if context.run_id in cancelled_runs:
+        if context.run_id in cancelled_runs or is_withdrawn(context.run_id, batch.number):
             return 0
         if ledger.program.is_kept:
             return _walk_persisted(ledger, frame, columns, batch, context, deadline)
@@ -147,7 +151,8 @@ def _ledger(program: Program, batch: Batch, dependencies: Sequence[Any], context
     for span in batch.held:
         elements: HeldElements = dependencies[span.dependency]
         found = ((at, elements.held.get(span.offset + at)) for at in range(span.elements))
-        ledger.resumed.update((span.start + at, held) for at, held in found if held is not None)
+        told = {} if span.approval is None else {"approval": pickle.loads(span.approval)}
+        ledger.resumed.update((span.start + at, held._replace(**told)) for at, held in found if held is not None)
     for position in batch.cancelled:
         error = Cancelled("it was cancelled before it ended", where=f"task {program.steps[position].name!r}")
         ledger.cancelled[position] = Failure(int(StateType.CANCELLED), pack_error(error))

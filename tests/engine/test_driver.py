@@ -39,13 +39,18 @@ class HandShell(InlineShell):
     def submit(self, batches: Sequence[Assembled]) -> None:
         self.submitted.extend(batches)
         if self.at_once:
-            super().submit(batches)
+            self.run(batches)
         self.arrived.set()
 
     def go(self) -> None:
         """Run what was submitted, in the calling thread."""
         assert self.arrived.wait(PATIENCE_SECONDS)
-        super().submit(self.submitted)
+        self.run(self.submitted)
+
+    def run(self, batches: Sequence[Assembled]) -> None:
+        super().submit(batches)
+        while self.run_next():
+            pass
 
     def stop(self, batches: Sequence[Any], *, whole_run: bool) -> None:
         self.stopped.extend(batch.number for batch in batches)

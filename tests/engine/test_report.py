@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from array import array
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataflow.engine.durations import packed
 from dataflow.engine.report import Report, StepReport, Try
 from dataflow.states import StateType
 
@@ -24,7 +24,7 @@ TRIES = st.builds(
 STEPS = st.builds(
     StepReport,
     states=STATES | st.lists(STATES).map(bytes),
-    seconds=st.lists(st.floats(0, 1e6, width=32)).map(lambda values: array("f", values).tobytes()),
+    seconds=st.lists(st.floats(0, 1e6, width=32)).map(packed),
     errors=st.dictionaries(st.integers(0, 1000), st.binary(max_size=20), max_size=3),
     tries=st.dictionaries(st.integers(0, 1000), st.lists(TRIES, max_size=2).map(tuple), max_size=2),
     notes=st.dictionaries(st.integers(0, 1000), st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=2),
@@ -109,5 +109,5 @@ def test_states_are_counted_within_bounds() -> None:
 
 def test_durations_are_floats_of_32_bits() -> None:
     """Four bytes an element."""
-    step = StepReport(states=2, seconds=array("f", [0.5, 0.25]).tobytes(), errors={})
+    step = StepReport(states=2, seconds=packed([0.5, 0.25]), errors={})
     assert list(step.durations()) == [0.5, 0.25]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import multiprocessing
 import threading
@@ -17,6 +18,7 @@ from dataflow.engine.clusters.dask_shell import DaskShell
 from dataflow.engine.clusters.processes import QuietNanny
 from dataflow.engine.events import BatchAway, BatchReported, RestReturned
 from dataflow.engine.limits.agent import agent_of_client
+from dataflow.engine.notices import Noticed, unpack_notices
 from dataflow.engine.report import Report
 from dataflow.engine.shell import Post
 from dataflow.errors import ClusterError, ClusterUnreachable
@@ -34,6 +36,8 @@ __all__ = [
 
 COUNT_SECONDS = 0.4
 """How old the number of worker threads may be."""
+MOST_SAID_BYTES = 32 * 2**20
+"""So much of what elements said the scheduler may remember."""
 _started: dict[str, DaskCluster] = {}
 _starting = threading.Lock()
 _clusters: dict[Client, DaskCluster] = {}
@@ -50,6 +54,7 @@ class DaskCluster:
         """Where the workers send the reports of all runs of this client."""
         self.limits = agent_of_client(client)
         self._threads, self._counted_at = 0, float("-inf")
+        self._said_bytes = 0
         self.shells: weakref.WeakValueDictionary[str, DaskShell] = weakref.WeakValueDictionary()
         client.subscribe_topic(self.topic, self._on_event)
 
@@ -66,6 +71,20 @@ class DaskCluster:
             self._threads, self._counted_at = sum(self.client.nthreads().values()), now
         return self._threads
 
+    def tidy(self) -> None:
+        """Have the scheduler forget what was sent through it; it remembers 1,000 messages for who subscribes later."""
+        if self._said_bytes < MOST_SAID_BYTES:
+            return
+        self._said_bytes, topic = 0, self.topic
+
+        def forget(dask_scheduler: Any) -> None:
+            """Travels as it stands here, since the scheduler may not have this package."""
+            broker = getattr(dask_scheduler, "_broker", None)
+            getattr(broker, "truncate", str)(topic)
+
+        with contextlib.suppress(OSError, TimeoutError, ValueError):  # it does not answer: the next round finds out why
+            self.client.run_on_scheduler(forget)
+
     def _on_event(self, event: tuple[float, Any]) -> None:
         """A report came; it is for one of the runs, if that still goes on."""
         run_id, wire = event[1]
@@ -74,6 +93,9 @@ class DaskCluster:
             return
         if "recalled" in wire:
             shell.post(RestReturned(wire["recalled"], wire["limit"]))
+        elif "notices" in wire:
+            self._said_bytes += len(wire["items"])
+            shell.post(Noticed(wire["notices"], unpack_notices(wire["items"])))
         elif "away" in wire:
             shell.post(BatchAway(wire["away"]))
         else:

@@ -17,7 +17,7 @@ from dataflow.engine.events import BatchLost, CancelAsked, ThreadsChanged
 from dataflow.engine.failures import pack_error
 from dataflow.engine.nests import nest_depth
 from dataflow.engine.records import BatchRecord, Lane
-from dataflow.engine.remote import RunOnWorker, recall_batch, stop_batches, take_part
+from dataflow.engine.remote import RunOnWorker, recall_batch, stop_batches, take_part, withdraw_batches
 from dataflow.engine.shell import Post
 from dataflow.engine.slots import slot_release
 from dataflow.errors import Cancelled, NoWorkers, WorkLost
@@ -76,6 +76,7 @@ class DaskShell:
     def tend(self) -> None:
         """Look for lost batches, and how many worker threads there are; give up in time if there are none."""
         self._look_for_losses()
+        self._cluster.tidy()
         threads = self._cluster.threads()
         if threads != self._threads:
             self._threads = threads
@@ -211,10 +212,18 @@ class DaskShell:
             if future is not None:
                 future.release()
 
+    def run_next(self) -> bool:
+        """Workers run them by themselves."""
+        return False
+
     def recall(self, batches: Sequence[BatchRecord]) -> None:
         """Ask running batches for their rest; whichever worker has one answers by an event."""
         for record in batches:
             self._client.run(recall_batch, self._topic, self._run_id, record.number, wait=False)
+
+    def withdraw(self, last: int) -> None:
+        """Have batches up to this number give back what they have not begun; they answer as for `recall`."""
+        self._client.run(withdraw_batches, self._topic, self._run_id, last, wait=False)
 
     def stop(self, batches: Sequence[BatchRecord], *, whole_run: bool) -> None:
         """Ask batches to stop; those that no worker is running are lost at once, the others report how far they came.

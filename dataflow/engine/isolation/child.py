@@ -20,11 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dataflow.context import Attempt, attempted, inside_task, isolated_process
+from dataflow.context import Attempt, attempted, current_voice, inside_task, isolated_process
+from dataflow.engine.capture import captured
 from dataflow.engine.failures import pack_error
+from dataflow.engine.isolation.child_voice import ChildVoice
 from dataflow.engine.isolation.wire import CALL, LOAD, SETTLE, Buffer, chunks, pack, receive, unpack
 from dataflow.engine.nests import here
 from dataflow.errors import UnpicklableResult
+from dataflow.run_facts import RunFacts
 
 __all__ = ["Server", "main"]
 
@@ -62,6 +65,7 @@ class Server:
     def __init__(self, channel: int, idle_seconds: float) -> None:
         self._channel = channel
         self._idle_seconds = idle_seconds
+        self._sending = threading.Lock()
         self._functions: dict[bytes, Callable[..., Any]] = {}
         """By digest."""
         self._out_of_memory = pack((False, pack_error(MemoryError("no memory was left, not even to tell where"))))
@@ -90,6 +94,10 @@ class Server:
         return found
 
     def _send(self, parts: Sequence[Buffer]) -> None:
+        with self._sending:
+            self._write(parts)
+
+    def _write(self, parts: Sequence[Buffer]) -> None:
         for chunk in chunks(parts):
             missing = memoryview(chunk)
             while missing:
@@ -119,13 +127,24 @@ class Server:
             del self._functions[forgotten]
         self._functions[digest] = unpack([data])
 
-    def _call(self, digest: bytes, now: Attempt | None, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    def _call(
+        self,
+        digest: bytes,
+        now: Attempt | None,
+        told: tuple[RunFacts, Mapping[str, Any]] | None,
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
+    ) -> Any:
         nested: list[Any] = []
-        token = inside_task.set(nested)
+        function = self._functions[digest]
+        voice = ChildVoice(self._send, *(told or (RunFacts(), {})), (function, arguments, keywords))
+        token, voice_token = inside_task.set(nested), current_voice.set(voice)
         try:
-            with here("inline"), attempted(now) if now is not None else contextlib.nullcontext():
-                return _outcome(nested, self._functions[digest], arguments, keywords)
+            with here("inline"), captured(), attempted(now) if now is not None else contextlib.nullcontext():
+                return _outcome(nested, function, arguments, keywords)
         finally:
+            voice.close()
+            current_voice.reset(voice_token)
             inside_task.reset(token)
 
 

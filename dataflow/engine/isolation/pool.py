@@ -10,12 +10,13 @@ import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from dataflow.context import Attempt
 from dataflow.engine.isolation.process import Ended, OutOfTime, Packed, Process, opened
 from dataflow.engine.isolation.wire import CALL, Buffer, dumps, pack
 from dataflow.errors import Cancelled, ExecutionError, TimedOut, UnpicklableArgument
+from dataflow.run_facts import RunFacts
 from dataflow_results.digests import digest
 
 __all__ = ["Limits", "Pool", "call_isolated", "end_isolated", "stop_isolated"]
@@ -24,6 +25,10 @@ IDLE_SECONDS = 60.0
 """After so long without a call a process ends by itself."""
 FRESH = 0.8
 """Processes are not used any more after this part of it, so that none ends at the moment that it is asked."""
+
+
+Told: TypeAlias = tuple[RunFacts, Mapping[str, Any]]
+"""What the code of an attempt may ask for: of its run, and of its element."""
 
 
 class Limits(NamedTuple):
@@ -203,10 +208,14 @@ def _error_of(error: Exception, work: _Work, limits: Limits) -> ExecutionError:
 
 
 def _request(
-    function: Packed, arguments: tuple[Any, ...], keywords: Mapping[str, Any], attempt: Attempt | None
+    function: Packed,
+    arguments: tuple[Any, ...],
+    keywords: Mapping[str, Any],
+    attempt: Attempt | None,
+    told: Told | None = None,
 ) -> list[Buffer]:
     try:
-        return pack((CALL, function.digest, attempt, arguments, dict(keywords)))
+        return pack((CALL, function.digest, attempt, told, arguments, dict(keywords)))
     except Exception as error:
         problem = f"an argument cannot be pickled, so it cannot travel to the process of the attempt ({error!r})"
         raise UnpicklableArgument(problem, fix="pass plain data, or open the resource inside the task") from error
@@ -225,6 +234,7 @@ def call_isolated(
     timeout_seconds: float | None = None,
     memory_limit_bytes: int | None = None,
     context: Attempt | None = None,
+    told: Told | None = None,
     run_id: str = "",
     where: str = "",
 ) -> Any:
@@ -237,6 +247,7 @@ def call_isolated(
         timeout_seconds: for the call; the start of a process, and what has to be imported there, do not count.
         memory_limit_bytes: for the data of the process.
         context: the attempt, as `dataflow.context.get` tells it to the function.
+        told: facts of the run and of the element, that the function may ask for.
         run_id: for `stop_isolated`.
         where: what errors of the isolation itself name.
 
@@ -254,7 +265,7 @@ def call_isolated(
     """
     try:
         packed = _pool.packed(function, run_id)
-        request = _request(packed, arguments, keywords, context)
+        request = _request(packed, arguments, keywords, context, told)
         answer = _pool.call(packed, request, Limits(timeout_seconds, memory_limit_bytes), run_id)
     except ExecutionError as error:
         error.where = error.where or where

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dataflow.engine.failures import unpack_error
-from dataflow.engine.isolation.wire import LOAD, SETTLE, Buffer, chunks, pack, receive, unpack
+from dataflow.engine.isolation.wire import LOAD, SETTLE, Buffer, chunks, pack, receive, said, unpack
+from dataflow.engine.speaking import relay
 from dataflow.errors import ProcessDied, UnpicklableResult
 
 __all__ = ["Ended", "OutOfTime", "Packed", "Process", "opened"]
@@ -143,8 +144,13 @@ class Process:
                 missing = missing[self._read(missing, deadline) :]
             return found
 
-        self._wait(deadline)
-        return receive(exactly)
+        while True:
+            self._wait(deadline)
+            message = receive(exactly)
+            found = said(message)
+            if found is None:
+                return message
+            relay(*found)
 
     def _read(self, into: memoryview, deadline: float | None) -> int:
         while True:

@@ -1,7 +1,7 @@
 """What goes between a worker and the process of an isolated attempt: pickles, with their large buffers beside them.
 
-Requests and answers alternate, so no message has a number. A message is a head, a pickle, and the buffers that the
-pickle refers to (arrays and the like, which are not copied into it).
+Requests and answers alternate, so no message has a number; before its answer a call may say things. A message is a
+head, a pickle, and the buffers that the pickle refers to (arrays and the like, which are not copied into it).
 """
 
 from __future__ import annotations
@@ -13,7 +13,20 @@ from typing import Any, TypeAlias
 
 import cloudpickle
 
-__all__ = ["CALL", "LOAD", "SETTLE", "Buffer", "chunks", "dumps", "pack", "receive", "unpack"]
+__all__ = [
+    "CALL",
+    "LOAD",
+    "SETTLE",
+    "Buffer",
+    "Said",
+    "chunks",
+    "dumps",
+    "pack",
+    "pack_said",
+    "receive",
+    "said",
+    "unpack",
+]
 
 SETTLE, LOAD, CALL = range(3)
 """Kinds of requests: take over surroundings, keep a function (and forget another), call a function that is kept."""
@@ -21,6 +34,8 @@ SETTLE, LOAD, CALL = range(3)
 Buffer: TypeAlias = bytes | bytearray | memoryview
 HEAD = struct.Struct("<QQ")
 """Length of the pickle, number of buffers; their lengths follow."""
+SAID = b"S"
+"""What a message begins with that is said before the answer; pickles begin otherwise."""
 JOINED_BYTES = 256 * 1024
 """Up to this size head and pickle are sent as one, which saves a system call; it costs a copy."""
 
@@ -62,6 +77,25 @@ def unpack(parts: Sequence[Buffer]) -> Any:
         Exception: it cannot be unpickled here.
     """
     return pickle.loads(parts[0], buffers=parts[1:])
+
+
+Said: TypeAlias = tuple[str, float, Any, str | None]
+"""What was said: its kind, when, its body, and the name of what it replaces."""
+
+
+def pack_said(kind: str, at: float, body: Any, replaces: str | None = None) -> list[Buffer]:
+    """A message of something that was said, before the answer.
+
+    Example:
+        >>> said(pack_said("log", 0.5, "hello")), said(pack(True))
+        (('log', 0.5, 'hello', None), None)
+    """
+    return [SAID + pickle.dumps((kind, at, body, replaces), protocol=5)]
+
+
+def said(parts: Sequence[Buffer]) -> Said | None:
+    """What a message says; None if it is an answer."""
+    return pickle.loads(memoryview(parts[0])[1:]) if parts[0][:1] == SAID else None
 
 
 def chunks(parts: Sequence[Buffer]) -> list[Buffer]:

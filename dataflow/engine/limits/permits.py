@@ -106,6 +106,10 @@ class Permits:
             return self._give_up(limits, surplus)
         return [self._ask(lane, limits, min(at_once, lane.ready_count) or 1) for _ in range(-surplus)]
 
+    def give_up_all(self, limits: LaneLimits) -> list[Instruction]:
+        """Give back, or do without, the permits of a lane that no batch uses."""
+        return self._give_up(limits, len(limits.asked) + len(limits.idle))
+
     def _ask(self, lane: Lane, limits: LaneLimits, at_once: int) -> Instruction:
         number = next(self._numbers)
         self._lanes[number] = lane
