@@ -20,7 +20,6 @@ from dataflow.functions import (
     is_importable,
     name_of,
     nout_of,
-    plain_function,
     portable,
     signature_of,
     undecorated,
@@ -28,12 +27,12 @@ from dataflow.functions import (
 from dataflow.futures import Future, MappedFuture
 from dataflow.graph.nodes import TaskSpec
 from dataflow.handles import link
+from dataflow.hooks import Committable, as_functions, hooks_of
 from dataflow.local_calls import run_here
 from dataflow.options import TaskKeywords, TaskOptions, accept, chosen_options
-from dataflow.persistence import persistence_of
 from dataflow.retries import exponential_backoff
 from dataflow.states import State
-from dataflow.task_rules import rules_of
+from dataflow.task_specs import spec_of, traveling_parts
 
 __all__ = ["Task", "exponential_backoff", "task"]
 
@@ -42,10 +41,8 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
-POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
-
-class Task(Generic[P, R_co]):
+class Task(Committable, Generic[P, R_co]):
     """A function plus options; not changed after it is made, ``with_options`` makes another.
 
     Calling it adds a node inside ``with Flow(...)``, runs it on the cluster inside a ``@flow`` body, and simply calls
@@ -76,17 +73,10 @@ class Task(Generic[P, R_co]):
         signature = signature_of(function, "task", RESERVED)
         name = str(options.get("name") or (name_of(function) if fn is not None else type(self).__name__))
         accepted = accept(TaskOptions(), options, where=f"task {name!r}")
-        names = tuple(key for key, parameter in signature.parameters.items() if parameter.kind in POSITIONAL)
-        spec = TaskSpec(
-            name=name,
-            function=portable(function),
-            parameters=names,
-            is_async=inspect.iscoroutinefunction(plain_function(function)),
-            batch_size=accepted.batch_size,
-            persistence=persistence_of(accepted, function, signature, where=f"task {name!r}"),
-            rules=rules_of(accepted, name),
+        self.__dict__.update(_fn=function, _name=name, _options=accepted, _signature=signature)
+        self.__dict__["_spec"] = spec_of(
+            self, name, accepted, function=function, sent=portable(function), signature=signature
         )
-        self.__dict__.update(_fn=function, _name=name, _options=accepted, _signature=signature, _spec=spec)
         self.__dict__["_binds"] = inspect.isfunction(fn)
         functools.update_wrapper(self, function, updated=())
         if fn is not None:
@@ -148,6 +138,10 @@ class Task(Generic[P, R_co]):
         module, path = getattr(self.fn, "__module__", ""), getattr(self.fn, "__qualname__", "")
         return (imported, (module, path)) if is_importable(self, module, path) else super().__reduce_ex__(protocol)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What it holds, without hooks that cannot travel."""
+        return {**self.__dict__, **traveling_parts(self.options, self.spec)}
+
     @overload
     def __get__(self, instance: None, owner: type) -> Task[P, R_co]: ...
 
@@ -178,19 +172,19 @@ class Task(Generic[P, R_co]):
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, _options=accepted, _name=name)
         function = self.fn if "run" in self.__dict__ else types.MethodType(type(self).run, copy)  # type: ignore[attr-defined]
-        spec = TaskSpec(
-            name=name,
-            function=self.spec.function if "run" in self.__dict__ else function,
-            parameters=self.spec.parameters,
-            is_async=self.spec.is_async,
-            batch_size=accepted.batch_size,
-            persistence=persistence_of(accepted, function, self.signature, where=where),
-            rules=rules_of(accepted, name),
-        )
+        sent = self.spec.function if "run" in self.__dict__ else function
+        spec = spec_of(copy, name, accepted, function=function, sent=sent, signature=self.signature)
         copy.__dict__.update(_fn=function, _spec=spec)
         copy.__dict__.pop("nout", None)
         copy.__dict__.pop("_filter", None)
         return copy
+
+    def _add_hook(self, option: str, function: Callable[..., Any]) -> None:
+        hooks = [*as_functions(getattr(self.options, option)), function]
+        options = accept(self.options, {option: hooks}, where=f"task {self.name!r}")
+        spec = replace(self.spec, hooks=hooks_of(options, self, "task"))
+        self.__dict__.update(_options=options, _spec=spec)
+        self.__dict__.pop("_filter", None)
 
     @property
     def tags(self) -> frozenset[str]:
