@@ -1,0 +1,345 @@
+"""Asking a run for something, from this process or another: cancel, pause, resume, approve; and how it answers.
+
+Another process writes what it asks into the database of runs. The writer of the run's own process finds it there and
+hands it to the run; the answer goes the same way back.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import pickle
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from dataflow.database.rows import RequestRow, RunRow
+from dataflow.errors import DataflowError, HistoryError, InputError, NotFinished, UsageError
+from dataflow.input_schemas import complaints
+from dataflow.pauses import SUSPEND, Given, Question, remembered
+from dataflow.recording.entrypoints import load_entrypoint
+from dataflow.recording.places import history_url
+from dataflow.states import FINAL, NAMES, StateType
+from dataflow_results.liveness.processes import has_ended
+
+if TYPE_CHECKING:
+    from dataflow.session import Run
+
+__all__ = ["answered", "ask_run", "check_input", "earlier_input", "is_waiting", "live", "question_row"]
+
+logger = logging.getLogger("dataflow")
+INPUT = "input"
+WAITING = (StateType.SUSPENDED, StateType.PAUSED)
+TURN_SECONDS = 0.1
+"""How often an answer is looked for."""
+
+live: WeakValueDictionary[str, Any] = WeakValueDictionary()
+"""The runs of this process that have not ended, by id."""
+
+
+# The side of the run
+
+
+def question_row(run_id: str, question: Question, answer: Given | Exception | None) -> RequestRow:
+    """What a run waits for, as other processes read it; with the answer, once there is one."""
+    waits = question.timeout_seconds
+    body = {
+        "kind": question.kind,
+        "type": question.type.name,
+        "schema": question.type.schema,
+        "description": question.type.description,
+        "until": None if waits is None else question.asked + waits,
+    }
+    return RequestRow(
+        id=f"{run_id}-{question.key}",
+        run_id=run_id,
+        kind=INPUT,
+        key=question.key,
+        body=json.dumps(body, default=str),
+        asked=question.asked,
+        answered=None if answer is None else time.time(),
+        answer=_answer_text(question, answer),
+    )
+
+
+def _answer_text(question: Question, answer: Given | Exception | None) -> str:
+    if answer is None:
+        return ""
+    if isinstance(answer, Exception):
+        return json.dumps({"error": str(answer)})
+    try:
+        return f'{{"input": {question.type.as_json(answer.value)}}}'
+    except InputError as error:  # it was given in this process, where nothing has to be written down
+        return json.dumps({"error": str(error)})
+
+
+def answered(run: Run, request: RequestRow) -> RequestRow:
+    """Do what is asked of a run; gives the request with the answer."""
+    try:
+        _perform(run, request.kind, request.key, json.loads(request.body))
+        answer: dict[str, Any] = {"done": True}
+    except DataflowError as error:
+        answer = {"error": error.problem, "where": error.where, "fix": error.fix, "type": type(error).__name__}
+    return replace(request, answered=time.time(), answer=json.dumps(answer))
+
+
+def _perform(run: Run, kind: str, key: str, body: Mapping[str, Any]) -> None:
+    perform = _PERFORMED.get(kind)
+    if perform is None:
+        problem = f"nobody can ask it to {kind!r}"
+        raise UsageError(problem, where=f"run {run.id}", fix=f"one of: {', '.join(_PERFORMED)}")
+    perform(run, key, body)
+
+
+def _cancel(run: Run, key: str, _: Mapping[str, Any]) -> None:
+    ask = partial(run.cancel, key) if key else run.stop
+    threading.Thread(target=ask, name=f"dataflow-cancel-{run.id}", daemon=True).start()
+
+
+_PERFORMED: dict[str, Callable[[Any, str, Mapping[str, Any]], None]] = {
+    "cancel": _cancel,
+    "pause": lambda run, key, body: run.pause(),
+    "resume": lambda run, key, body: run.resume(body.get(INPUT), key or None),
+    "approve": lambda run, key, body: run.approve(key or None, body.get(INPUT)),
+}
+"""What can be asked of a run that goes on."""
+
+
+def earlier_input(run_id: str) -> dict[str, Given | None]:
+    """What earlier executions of a run asked, by key, and were given (None: nothing yet); empty without a history."""
+    found = {row.key: json.loads(row.answer or "{}") for row in _inputs(run_id)}
+    return {key: Given(value=answer[INPUT]) if INPUT in answer else None for key, answer in found.items()}
+
+
+def _inputs(run_id: str) -> list[RequestRow]:
+    """What a run asked so far, in that order; nothing where there is no history, or where it cannot be read."""
+    url = history_url()
+    try:
+        rows = [] if url is None else _reader(url).requests(run_id, open_only=False)
+    except HistoryError as error:
+        logger.warning("what run %s asked before is not known: %s", run_id, error)
+        return []
+    return sorted((row for row in rows if row.kind == INPUT), key=lambda row: row.asked)
+
+
+def check_input(run_id: str, given: Given) -> None:
+    """Whether what a suspended run is resumed with fits what it asks for, as far as that is known here.
+
+    Raises:
+        InputError: it does not fit.
+        UsageError: nothing is known of the run, so that it cannot be known which question this is the answer to.
+    """
+    if not given.is_explicit:
+        return
+    url = history_url()
+    known = {key: one for key, one in remembered.get(run_id, {}).items() if isinstance(one, Question)}
+    newest = next((row for row in reversed(_inputs(run_id)) if row.answered is None), None)
+    if newest is not None and newest.key not in known:
+        _check_input(newest, json.loads(newest.body), given.value, is_given=True)
+    elif known:
+        question = known[newest.key] if newest is not None else list(known.values())[-1]
+        question.type.validate(given.value)
+    else:
+        raise _not_asked(run_id, given, is_unknown=url is None and run_id not in remembered)
+
+
+def _not_asked(run_id: str, given: Given, *, is_unknown: bool) -> UsageError:
+    if is_unknown:
+        problem = "what it asked before is not known here, and there is no history to find it in"
+        fix = "resume it in the process that ran it, or turn the history on: DATAFLOW_HISTORY"
+        return UsageError(problem, where=_of(run_id), fix=fix)
+    problem = f"the input {given.value!r:.80} was not asked for"
+    return InputError(problem, where=_of(run_id), fix="resume it without run_input=")
+
+
+def is_waiting(run_id: str, *, flow: str) -> bool:
+    """Whether a run of this flow was suspended, or its process died while it was paused, as far as is known here."""
+    if any(isinstance(one, Question) and one.kind == SUSPEND for one in remembered.get(run_id, {}).values()):
+        return True
+    url = history_url()
+    try:
+        row = None if url is None else _reader(url).run(run_id)
+    except HistoryError as error:
+        logger.warning("whether run %s waits is not known: %s", run_id, error)
+        return False
+    return row is not None and row.id == run_id and row.flow == flow and row.state in WAITING
+
+
+# The side of who asks
+
+
+def ask_run(
+    run_id: str,
+    kind: str,
+    key: str = "",
+    body: Mapping[str, Any] | None = None,
+    timeout_seconds: float = 10.0,
+    *,
+    runs_here: bool = True,
+) -> str:
+    """Ask a run, which may be one of another process, for something, and wait for the answer.
+
+    Args:
+        run_id: of the run.
+        kind: ``"cancel"``, ``"pause"``, ``"resume"`` or ``"approve"``.
+        key: which pause is meant, which node is approved or cancelled; empty: all, or the only one.
+        body: ``{"input": ...}`` for what is given with it.
+        timeout_seconds: how long to wait for the answer.
+        runs_here: whether a suspended run that is resumed is taken up at once, in this process; if not, the input is
+            kept for who does that.
+
+    Returns:
+        What became of it, in one sentence.
+
+    Raises:
+        InputError: the input does not fit; nothing was changed.
+        UsageError: there is no such run, it has ended, its process is gone, or it cannot do what is asked.
+        NotFinished: there was no answer in time.
+
+    Example:
+        >>> from dataflow import flow, pause_flow_run
+        >>> @flow(cluster="inline")
+        ... def patient():
+        ...     return pause_flow_run(timeout=5)
+        >>> run = patient.start()
+        >>> while not run.state.is_paused():
+        ...     time.sleep(0.01)
+        >>> ask_run(run.id, "resume"), run.result()
+        ('done', None)
+    """
+    given = dict(body or {})
+    run = live.get(run_id)
+    if run is not None:
+        _perform(run, kind, key, given)
+        return "done"
+    url = history_url()
+    if url is None:
+        fix = "ask in the process of the run, or turn the history on: DATAFLOW_HISTORY"
+        raise UsageError("it is not known here, and there is no history to find it by", where=_of(run_id), fix=fix)
+    reader = _reader(url)
+    row = _row(reader, run_id)
+    if row.state == StateType.SUSPENDED:
+        return _ask_suspended(reader, row, kind, key, given, runs_here=runs_here)
+    _check_alive(reader, row)
+    request = RequestRow(
+        id=uuid.uuid4().hex, run_id=run_id, kind=kind, key=key, body=json.dumps(given), asked=time.time()
+    )
+    reader.put([request])
+    return _told(_awaited(reader, request, timeout_seconds))
+
+
+def _of(run_id: str) -> str:
+    return f"run {run_id}"
+
+
+def _reader(url: str) -> Any:
+    # The libraries of databases take longer to load than a small flow takes to run, and few ever ask.
+    return importlib.import_module("dataflow.database.reader").Reader(url)
+
+
+def _row(reader: Any, run_id: str) -> RunRow:
+    row: RunRow | None = reader.run(run_id)
+    if row is None:
+        raise UsageError("there is no such run", where=_of(run_id), fix="dataflow runs ls")
+    if row.state in FINAL:
+        fix = "what has ended cannot be steered; flow.resume(id) runs what is missing"
+        raise UsageError(f"it has ended: {NAMES[StateType(row.state)]}", where=_of(run_id), fix=fix)
+    return row
+
+
+def _check_alive(reader: Any, row: RunRow) -> None:
+    executions = reader.executions(row.id)
+    newest = max(executions, key=lambda one: one.started, default=None)
+    if newest is not None and has_ended(newest.process):
+        fix = f"{_call(row)} takes up what it has kept"
+        raise UsageError("its process is gone, so nobody can answer", where=_of(row.id), fix=fix)
+
+
+def _call(row: RunRow) -> str:
+    """What to write to take up a run."""
+    arguments = ", ..." if row.parameters not in ("", "{}") else ""
+    return f"{row.flow.replace('-', '_')}.resume({row.id!r}{arguments})"
+
+
+def _awaited(reader: Any, request: RequestRow, timeout_seconds: float) -> RequestRow:
+    until = time.monotonic() + timeout_seconds
+    while True:
+        found = next((row for row in reader.requests(request.run_id, open_only=False) if row.id == request.id), None)
+        if found is not None and found.answered is not None:
+            return found  # type: ignore[no-any-return]
+        if time.monotonic() >= until:
+            problem = f"it has not answered within {timeout_seconds:g} s"
+            raise NotFinished(problem, where=_of(request.run_id), fix="wait longer; what was asked stays asked")
+        threading.Event().wait(TURN_SECONDS)
+
+
+def _told(request: RequestRow) -> str:
+    answer = json.loads(request.answer or "{}")
+    if "error" in answer:
+        kind = InputError if answer.get("type") == "InputError" else UsageError
+        raise kind(answer["error"], where=answer.get("where"), fix=answer.get("fix"))
+    return "done"
+
+
+# Suspended runs
+
+
+def _ask_suspended(reader: Any, row: RunRow, kind: str, key: str, body: Mapping[str, Any], *, runs_here: bool) -> str:
+    if kind == "cancel":
+        reader.put([replace(row, state=int(StateType.CANCELLED), message="cancelled while it was suspended")])
+        return "done"
+    if kind != "resume":
+        raise UsageError("it is suspended, so nothing of it goes on", where=_of(row.id), fix="resume it first")
+    _answer_suspended(reader, row, key, body)
+    return _run_again(row) if runs_here else "kept"
+
+
+def _answer_suspended(reader: Any, row: RunRow, key: str, body: Mapping[str, Any]) -> None:
+    waiting = [one for one in reader.requests(row.id, open_only=True) if one.kind == INPUT and key in ("", one.key)]
+    if not waiting:
+        if INPUT in body or key:
+            fix = "resume it without an input, and without a key"
+            raise InputError("it does not wait for an input, or not under this key", where=_of(row.id), fix=fix)
+        return
+    question = max(waiting, key=lambda one: one.asked)
+    asked = json.loads(question.body)
+    if asked["until"] is not None and time.time() > asked["until"]:
+        problem = f"{question.key}: the time to answer is over"
+        raise UsageError(problem, where=_of(row.id), fix=f"run the flow {row.flow!r} anew")
+    value = body.get(INPUT)
+    _check_input(question, asked, value, is_given=INPUT in body)
+    reader.put([replace(question, answered=time.time(), answer=json.dumps({INPUT: value}))])
+
+
+def _check_input(question: RequestRow, asked: Mapping[str, Any], value: Any, *, is_given: bool) -> None:
+    where = f"{question.key} of run {question.run_id}"
+    if not asked["type"]:
+        if value not in (None, {}):
+            raise InputError(f"the input {value!r:.80} was not asked for", where=where, fix="resume it without")
+        return
+    schema = asked["schema"] or {}
+    found = complaints(schema, {} if value is None and schema.get("type") == "object" else value)
+    if found:
+        told = "" if is_given else "no input was given, and "
+        problem = f"{told}it asks for {asked['type']}: {'; '.join(found)}"
+        raise InputError(problem, where=where, fix="give what fits; nothing was changed")
+
+
+def _run_again(row: RunRow) -> str:
+    """Run the flow of a suspended run again, in this process and to its end."""
+    if not row.entrypoint:
+        problem = "where its flow stands is not known, so it cannot be taken up by its id alone"
+        raise UsageError(problem, where=_of(row.id), fix=f"in Python: {_call(row)}")
+    flow = load_entrypoint(row.entrypoint)
+    if row.arguments is None:
+        problem = "its arguments were too large, or not of a kind, to be kept"
+        raise UsageError(problem, where=_of(row.id), fix=f"in Python: {_call(row)}")
+    arguments, keywords = pickle.loads(row.arguments)
+    state = flow.take_up(row.id, *arguments, **keywords)
+    return f"{state.name}: {state.message}" if state.message else str(state.name)

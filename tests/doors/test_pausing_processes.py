@@ -1,0 +1,183 @@
+"""Runs steered from another process: what is asked goes through the database of runs, and so do the answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataflow import context, flow, pause_flow_run, task
+from dataflow.asking import ask_run
+from dataflow.database.reader import Reader
+from dataflow.database.rows import RequestRow, RunRow
+from dataflow.errors import InputError, NotFinished, UsageError
+from dataflow.recording.places import history_url
+from dataflow.states import StateType
+from dataflow.triggers import manual_only
+
+PATIENCE_SECONDS = 20.0
+ROOT = Path(__file__).parents[2]
+
+SCRIPT = """
+import os
+from pathlib import Path
+from dataflow import flow, suspend_flow_run, task
+
+HERE = Path(__file__).parent
+
+@task
+def load(x):
+    file = os.open(HERE / "calls", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, b"%d\\n" % x)  # in one write that no other process can split
+    os.close(file)
+    return 2 * x
+
+@flow(cluster="inline", persist_result=True, result_storage=HERE / "store")
+def weighed(count: int, name: str = "all"):
+    doubled = load.map(range(count)).result()
+    factor = suspend_flow_run(wait_for_input=int)
+    (HERE / "answer").write_text(f"{name}: {factor * sum(doubled)}")
+
+if __name__ == "__main__":
+    print(weighed(3, name="few", return_state=True).run.id)
+"""
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+
+
+def python(*arguments: str) -> str:
+    """What a process of its own prints."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def reader() -> Reader:
+    """The history of the tests."""
+    url = history_url()
+    assert url is not None
+    return Reader(url)
+
+
+def ask_elsewhere(run_id: str, *asked: tuple[str, str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ask as another process does, through the database: kinds, keys and bodies; gives the answers."""
+    rows = [
+        RequestRow(id=uuid.uuid4().hex, run_id=run_id, kind=kind, key=key, body=json.dumps(body), asked=time.time())
+        for kind, key, body in asked
+    ]
+    reader().put(rows)
+
+    def answers() -> list[str]:
+        found = {one.id: one.answer for one in reader().requests(run_id, open_only=False)}
+        return [found[row.id] for row in rows]
+
+    until(lambda: all(answers()))
+    return [json.loads(answer) for answer in answers()]
+
+
+def test_another_process_takes_up_a_suspended_run(tmp_path: Path) -> None:
+    """Its id and the input are enough: flow and arguments are known, and nothing that was kept runs again."""
+    script = tmp_path / "weighing.py"
+    script.write_text(SCRIPT)
+    run_id = python(str(script))
+    assert (tmp_path / "calls").read_text().split() == ["0", "1", "2"]
+    with pytest.raises(InputError, match=r"suspend-1 of run .* it asks for int: 'ten' is no integer"):
+        ask_run(run_id, "resume", body={"input": "ten"})
+    with pytest.raises(UsageError, match="it is suspended, so nothing of it goes on"):
+        ask_run(run_id, "pause")
+    python("-c", f"from dataflow import resume_flow_run; resume_flow_run({run_id!r}, run_input=10)")
+    assert (tmp_path / "answer").read_text() == "few: 60"
+    assert (tmp_path / "calls").read_text().split() == ["0", "1", "2"]
+    states = [one.name for one in reader().states(run_id)]
+    assert states == ["Running", "Suspended", "Running", "Completed"]
+
+
+def test_a_paused_run_is_resumed_from_another_process() -> None:
+    """What does not fit is refused there, what fits lets the run go on; the question and the answer are kept."""
+
+    @flow(cluster="inline")
+    def asking() -> int:
+        answer: int = pause_flow_run(wait_for_input=int, timeout=PATIENCE_SECONDS)
+        return answer
+
+    run = asking.start()
+    until(lambda: [one.key for one in reader().requests(run.id, open_only=True)] == ["pause-1"])
+    (refused,) = ask_elsewhere(run.id, ("resume", "", {"input": "old"}))
+    assert refused["type"] == "InputError"
+    assert "Input should be a valid integer" in refused["error"]
+    code = f"from dataflow import resume_flow_run; resume_flow_run({run.id!r}, run_input=41)"
+    python("-c", code)
+    assert run.result(timeout=PATIENCE_SECONDS) == 41
+    question = next(one for one in reader().requests(run.id, open_only=False) if one.kind == "input")
+    assert json.loads(question.body)["schema"] == {"type": "integer"}
+    assert json.loads(question.answer) == {"input": 41}
+    assert [one.name for one in reader().states(run.id)] == ["Running", "Paused", "Running", "Completed"]
+
+
+@task(trigger=manual_only)
+def release(x: int) -> str:
+    """Says what it was told by who approved it."""
+    return f"{x}: {context.get('approval')}"
+
+
+def test_pause_approval_and_cancel_arrive() -> None:
+    """Each is done by the run, and what cannot be done is told to who asked."""
+
+    @flow(cluster="threads")
+    def releasing() -> str:
+        released = release.submit(1).result()
+        pause_flow_run(key="never", timeout=PATIENCE_SECONDS)
+        return released
+
+    run = releasing.start()
+    until(lambda: run.nodes and run.run.state(run.nodes[0]).is_paused())
+    paused, unknown, odd = ask_elsewhere(run.id, ("pause", "", {}), ("approve", "releas", {}), ("sing", "", {}))
+    assert paused == {"done": True}
+    assert run.state.message == "somebody paused it"
+    assert unknown["error"] == "no node of this run is called 'releas'"
+    assert odd["error"] == "nobody can ask it to 'sing'"
+    approved = ("approve", "release", {"input": {"by": "Ada"}})
+    assert ask_elsewhere(run.id, ("resume", "", {}), approved) == [{"done": True}] * 2
+    until(lambda: "never" in run.state.message)
+    assert run.run.value(run.nodes[0]) == "1: {'by': 'Ada'}"
+    assert ask_elsewhere(run.id, ("cancel", "", {})) == [{"done": True}]
+    assert run.wait(timeout=PATIENCE_SECONDS).name == "Cancelled"
+
+
+def a_run(state: StateType, **fields: Any) -> RunRow:
+    """A run that stands in the history only."""
+    row = RunRow(id=uuid.uuid4().hex[:12], flow="gone", name="gone", state=int(state), started=time.time())
+    return replace(row, **fields)
+
+
+def test_who_cannot_be_asked_is_told_why() -> None:
+    """No such run, one that has ended, one without an entry point, one that does not answer."""
+    ended, lost, silent = a_run(StateType.COMPLETED), a_run(StateType.SUSPENDED), a_run(StateType.RUNNING)
+    reader().put([ended, lost, silent])
+    with pytest.raises(UsageError, match="run 000000000000: there is no such run"):
+        ask_run("000000000000", "cancel")
+    with pytest.raises(UsageError, match="it has ended: Completed"):
+        ask_run(ended.id, "cancel")
+    with pytest.raises(UsageError, match=rf"its flow stands is not known.*\n  instead: .*gone.resume\('{lost.id}'\)"):
+        ask_run(lost.id, "resume")
+    with pytest.raises(NotFinished, match=r"it has not answered within 0.2 s"):
+        ask_run(silent.id, "pause", timeout_seconds=0.2)
+    assert ask_run(lost.id, "cancel") == "done"
+    with pytest.raises(UsageError, match="it has ended: Cancelled"):
+        ask_run(lost.id, "resume")
