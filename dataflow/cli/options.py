@@ -1,9 +1,9 @@
-"""Options that several commands share: which store, which results, how to print."""
+"""Options that commands about results share: which store, which results."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -13,32 +13,7 @@ from dataflow.settings import settings
 from dataflow_results.care.catalogue import Query
 from dataflow_results.store import ResultStore
 
-__all__ = ["ShownCommand", "ShownGroup", "as_json", "in_safe_store", "in_store", "which_results"]
-
-
-class _Shown(click.Command):
-    """A command whose help ends with examples."""
-
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.examples = tuple(examples)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, a line for each."""
-        with formatter.section("Examples"):
-            for example in self.examples:
-                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
-
-
-class ShownCommand(_Shown):
-    """A command that shows how it is used."""
-
-
-class ShownGroup(_Shown, click.Group):
-    """A group of commands that shows how they are used."""
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+__all__ = ["in_safe_store", "in_store", "which_results"]
 
 
 def in_store(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import click
 
-from dataflow.cli.options import ShownCommand, ShownGroup, as_json, in_safe_store, in_store, which_results
+from dataflow.cli.options import in_safe_store, in_store, which_results
 from dataflow.cli.output import Column, print_facts, print_json, print_table
-from dataflow.cli.quantities import SIZE, shown_bytes, shown_number
+from dataflow.cli.quantities import SIZE
 from dataflow.cli.results_care import gc, pin, runs, verify
 from dataflow.cli.results_tables import (
     SHORT_KEY,
@@ -23,6 +23,8 @@ from dataflow.cli.results_tables import (
     print_groups,
     title_of,
 )
+from dataflow.cli.shown import ShownCommand, ShownGroup, as_json
+from dataflow.quantities import shown_bytes, shown_number
 from dataflow_results.care.catalogue import GROUPS, Query, elements_of, grouped, list_batches
 from dataflow_results.care.finding import find_elements, preimage_of
 from dataflow_results.care.misses import summed_up, why_computed

@@ -7,9 +7,11 @@ from typing import Final
 
 import click
 
-from dataflow.cli.options import ShownCommand, as_json, in_store, which_results
+from dataflow.cli.options import in_store, which_results
 from dataflow.cli.output import Column, print_facts, print_json, print_table
-from dataflow.cli.quantities import DURATION, SIZE, shown_bytes, shown_number, shown_time
+from dataflow.cli.quantities import DURATION, SIZE
+from dataflow.cli.shown import ShownCommand, as_json
+from dataflow.quantities import shown_bytes, shown_number, shown_time
 from dataflow_results.care.catalogue import Query
 from dataflow_results.care.collecting import Collected, collect
 from dataflow_results.care.garbage_facts import Rules

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dataflow.cli.output import Column, print_table
-from dataflow.cli.quantities import shown_bytes, shown_number, shown_seconds, shown_time
+from dataflow.quantities import shown_bytes, shown_number, shown_seconds, shown_time
 from dataflow_results.care.catalogue import BatchRecord, ElementRecord, GroupRecord
 from dataflow_results.keying.cells import readable
 from dataflow_results.keying.preimages import Preimage

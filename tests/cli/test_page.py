@@ -9,6 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from dataflow.cli.main import main
+from dataflow.cli.results import results
 from dataflow_results.store import ResultStore
 from tests.cli.consoles import shown_in
 from tests.cli.examples import fill
@@ -36,9 +37,8 @@ def test_the_page_tells_the_truth(tmp_path: Path) -> None:
 
 def test_the_page_shows_every_command() -> None:
     """No command of `dataflow results` is left out."""
-    commands = main.commands["results"].commands  # type: ignore[attr-defined]
     shown = {command.command.split()[2] for command in shown_in(PAGE.read_text(encoding="utf-8"))}
-    assert set(commands) - shown == set()
+    assert set(results.commands) - shown == set()
 
 
 def test_commands_and_outputs_are_told_apart() -> None:

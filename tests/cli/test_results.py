@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dataflow.cli.main import main
+from dataflow.cli.results import results
 from dataflow.settings import settings
 from dataflow_results.store import ResultStore
 from tests.cli.examples import fill
@@ -213,7 +214,7 @@ def test_the_setting_says_which_store(store: ResultStore, monkeypatch: pytest.Mo
     assert (done.exit_code, "batch_seconds" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("name", sorted(main.commands["results"].commands))  # type: ignore[attr-defined]
+@pytest.mark.parametrize("name", sorted(results.commands))
 def test_every_command_has_help_with_examples(name: str) -> None:
     """The help of each command ends with examples that can be copied."""
     text = CliRunner().invoke(main, ["results", name, "--help"]).stdout
