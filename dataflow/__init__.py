@@ -15,10 +15,13 @@ if _typing.TYPE_CHECKING:
     from dataflow.filter_tasks import FilterTask
     from dataflow.flows import Flow, flow
     from dataflow.limits import concurrency, rate_limit
+    from dataflow.logs import get_run_logger
     from dataflow.parameters import Parameter
+    from dataflow.pausing import pause_flow_run, resume_flow_run, suspend_flow_run
     from dataflow.resources import resource_manager
     from dataflow.signals import Loop, Skip
     from dataflow.tasks import Task, task
+    from dataflow.transactions import transaction
     from dataflow.waiting import as_completed, wait
 
 __all__ = [
@@ -35,13 +38,18 @@ __all__ = [
     "concurrency",
     "flatten",
     "flow",
+    "get_run_logger",
     "ifelse",
     "mapped",
     "merge",
+    "pause_flow_run",
     "rate_limit",
     "resource_manager",
+    "resume_flow_run",
+    "suspend_flow_run",
     "switch",
     "task",
+    "transaction",
     "unmapped",
     "wait",
 ]
@@ -60,13 +68,18 @@ _HOMES = {
     "concurrency": "dataflow.limits",
     "flatten": "dataflow.annotations",
     "flow": "dataflow.flows",
+    "get_run_logger": "dataflow.logs",
     "ifelse": "dataflow.control_flow",
     "mapped": "dataflow.annotations",
     "merge": "dataflow.control_flow",
+    "pause_flow_run": "dataflow.pausing",
     "rate_limit": "dataflow.limits",
     "resource_manager": "dataflow.resources",
+    "resume_flow_run": "dataflow.pausing",
+    "suspend_flow_run": "dataflow.pausing",
     "switch": "dataflow.control_flow",
     "task": "dataflow.tasks",
+    "transaction": "dataflow.transactions",
     "unmapped": "dataflow.annotations",
     "wait": "dataflow.waiting",
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.conclusions import concluded, resolved
 from dataflow.context import current_flow, current_run, inside_task
+from dataflow.engine.capture import captured
 from dataflow.engine.nests import current_nest
 from dataflow.engine.slots import leave_slot
 from dataflow.futures import Future, MappedFuture
@@ -23,6 +24,7 @@ from dataflow.persistence import FlowPersistence, flow_persistence
 from dataflow.run_starts import open_run
 from dataflow.sites import caller_site
 from dataflow.states import State
+from dataflow.transactions import current_transaction
 
 if TYPE_CHECKING:
     from dataflow.calls import Call
@@ -61,6 +63,9 @@ class Body:
         node = call.add_to(self._builder, caller_site())
         # The future holds the value from before the engine hears of the node.
         future: Future[Any] = Future(self.run, node) if node.space is None else MappedFuture(self.run, node)
+        transaction = current_transaction.get()
+        if transaction is not None:
+            transaction.take(self.run, future)
         self.run.announce(node)
         return future
 
@@ -96,7 +101,8 @@ def entered(body: Body) -> Iterator[None]:
     flow_token, task_token = current_flow.set(None), inside_task.set(None)
     nest_token = current_nest.set(body.run.nested)
     try:
-        yield
+        with captured():
+            yield
     finally:
         current_nest.reset(nest_token)
         inside_task.reset(task_token)

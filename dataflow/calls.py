@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +11,7 @@ from dataflow.annotations import Annotation, strip
 from dataflow.errors import ArgumentError, HandleError
 from dataflow.graph.builder import Builder
 from dataflow.graph.nodes import Node, Reference, TaskSpec
+from dataflow.logs import called_here
 
 if TYPE_CHECKING:
     from dataflow.flow_block import Flow
@@ -100,7 +101,9 @@ class Call:
         """
         values = [self._value(str(i), value) for i, value in enumerate(self.arguments)]
         named = {name: self._value(name, value) for name, value in self.keywords.items()}
-        return self.task.spec.function(*values, **named)
+        with called_here(self.task.name):
+            found = self.task.spec.function(*values, **named)
+        return _awaited_here(self.task.name, found) if inspect.iscoroutine(found) else found
 
     def _value(self, name: str, value: Any) -> Any:
         bare = strip(value)[0] if isinstance(value, Annotation) else value
@@ -109,6 +112,11 @@ class Call:
             fix = "call it inside its flow, or pass its value: future.result()"
             raise HandleError(problem, where=self.task.name, fix=fix)
         return bare
+
+
+async def _awaited_here(task: str, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    with called_here(task):
+        return await coroutine
 
 
 def read_call(

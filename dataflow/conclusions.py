@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dataflow.errors import Cancelled as CancelledError
-from dataflow.errors import FlowFailed, UsageError
+from dataflow.errors import FlowFailed, RunSuspended, UsageError
 from dataflow.errors import TimedOut as TimedOutError
 from dataflow.futures import Future
 from dataflow.graph.containers import cut
 from dataflow.graph.nodes import Node
-from dataflow.signals import Loop, Skip
-from dataflow.states import Cancelled, Completed, Failed, Skipped, State, TimedOut
+from dataflow.signals import Loop, Skip, Suspend
+from dataflow.states import Cancelled, Completed, Failed, Skipped, State, StateType, TimedOut
 
 if TYPE_CHECKING:
     from dataflow.session import Run
 
-__all__ = ["concluded", "interrupted", "overdue", "resolved"]
+__all__ = ["concluded", "interrupted", "overdue", "resolved", "settled"]
 
 SHOWN_NODES = 5
 """So many failed nodes are named in a message; of the rest only the number is told."""
@@ -61,6 +62,8 @@ def interrupted(run: Run, error: BaseException) -> State[Any]:
     Raises:
         BaseException: the error itself, where it is not one of the code but a wish to stop (Ctrl-C).
     """
+    if isinstance(error, Suspend) or (run.pauses.suspension and isinstance(error, Exception)):
+        return _suspended(run)
     run.cancel()
     if isinstance(error, Skip):
         return replace(Skipped(message=error.message, data=error.result), run=run)
@@ -70,6 +73,27 @@ def interrupted(run: Run, error: BaseException) -> State[Any]:
         raise error
     final = Cancelled if isinstance(error, CancelledError) else Failed
     return replace(final(message=f"{type(error).__name__}: {error}", data=error), run=run)
+
+
+def settled(run: Run, state: State[Any]) -> State[Any]:
+    """The state of a flow that has ended in this one; of a flow that somebody has put down meanwhile Suspended."""
+    is_untouched = state.is_successful() and not run.is_cancelled
+    if not run.pauses.suspension or is_untouched or state.type is StateType.SUSPENDED:
+        return state
+    return _suspended(run)
+
+
+def _suspended(run: Run) -> State[Any]:
+    run.put_down()
+    reason = run.pauses.suspension
+    problem = f"it is suspended ({reason})" if reason else "it is suspended"
+    fix = f"flow.resume({run.id!r}, ...), resume_flow_run({run.id!r}), or: dataflow runs resume {run.id}"
+    error = RunSuspended(problem, where=f"run {run.id} of {run.name!r}", fix=fix)
+    return State(type=StateType.SUSPENDED, message=reason, run=run, load=partial(_raise, error))
+
+
+def _raise(error: Exception) -> Any:
+    raise error
 
 
 def overdue(run: Run, seconds: float, error: BaseException | None = None) -> State[Any]:

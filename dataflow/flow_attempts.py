@@ -12,10 +12,12 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from dataflow.bodies import Body, entered
-from dataflow.conclusions import OVERDUE_GRACE_SECONDS, concluded, interrupted, overdue
+from dataflow.conclusions import OVERDUE_GRACE_SECONDS, concluded, interrupted, overdue, settled
 from dataflow.deadlines import Deadline, limited
 from dataflow.engine.slots import slot_release
 from dataflow.errors import Cancelled as CancelledError
+from dataflow.flow_hooks import FlowTeller
+from dataflow.progress.display import Display
 from dataflow.retries import RetryPolicy
 from dataflow.session import Run
 from dataflow.states import AwaitingRetry, Cancelled, Retrying, Running, State, StateType
@@ -34,21 +36,32 @@ class Attempts(Generic[R_co]):
         open_body: opens a run, under the id that is given, or a new one.
         retry: how often, and after which delays, the body is run again.
         timeout_seconds: for each attempt.
+        display: shows how far they are.
+        teller: tells the hooks of the flow; None: it has none.
 
     Raises:
         ClusterError: the cluster cannot be used.
     """
 
     def __init__(
-        self, open_body: Callable[[str | None], Body], *, retry: RetryPolicy, timeout_seconds: float | None
+        self,
+        open_body: Callable[[str | None], Body],
+        *,
+        retry: RetryPolicy,
+        timeout_seconds: float | None,
+        display: Display,
+        teller: FlowTeller | None = None,
     ) -> None:
         self._open = open_body
+        self._display = display
         self._retry = retry
         self._timeout_seconds = timeout_seconds
+        self._teller = teller
         self._changing = threading.Lock()
         self._stopped = threading.Event()
         self._is_open = True
         self._body = open_body(None)
+        self.run.stop = self.cancel
         self._began = time.time()
         self.number = 1
         """Of the attempt, from 1."""
@@ -70,22 +83,45 @@ class Attempts(Generic[R_co]):
         if run is not None:
             run.cancel()
 
+    def suspend(self) -> None:
+        """Put it down: what runs ends, nothing else begins, also no further attempt."""
+        with self._changing:
+            self._stopped.set()
+            self.run.pauses.suspension = self.run.pauses.suspension or "somebody suspended it"
+            run = self.run if self._is_open else None
+        if run is not None:
+            run.suspend()
+
     def execute(self, function: Callable[[], Any]) -> State[R_co]:
         """Run the body in this thread; gives the final state."""
-        while (delay := self._attempted(function)) is not None:
-            with slot_release.get()():
-                self._stopped.wait(delay)
-            if not self._go_on():
-                break
-        return self.state
+        self._tell()
+        self._display.watch(self.run)
+        try:
+            while (delay := self._attempted(function)) is not None:
+                with slot_release.get()():
+                    self._stopped.wait(delay)
+                goes_on = self._go_on()
+                self._tell()
+                if not goes_on:
+                    break
+            return self.state
+        finally:
+            self._display.close(self.state)
 
     async def execute_async(self, function: Callable[[], Awaitable[Any]]) -> State[R_co]:
         """Run the body of an ``async def`` flow on this event loop; gives the final state."""
-        while (delay := await self._attempted_async(function)) is not None:
-            await self._awaited(delay)
-            if not await asyncio.to_thread(self._go_on):
-                break
-        return self.state
+        self._tell()
+        self._display.watch(self.run)
+        try:
+            while (delay := await self._attempted_async(function)) is not None:
+                await self._awaited(delay)
+                goes_on = await asyncio.to_thread(self._go_on)
+                await asyncio.to_thread(self._tell)
+                if not goes_on:
+                    break
+            return self.state
+        finally:
+            self._display.close(self.state)
 
     def _attempted(self, function: Callable[[], Any]) -> float | None:
         """Make an attempt; gives after which delay another follows, if one does."""
@@ -97,7 +133,7 @@ class Attempts(Generic[R_co]):
                     state = concluded(run, function())
             except BaseException as error:  # noqa: BLE001 - boundary: an error of the user's body is its final state
                 is_late = deadline.has_ended(error)
-                return self._settle(overdue(run, deadline.seconds, error) if is_late else interrupted(run, error))
+                return self._settle(overdue(run, deadline.seconds, error) if is_late else self._interrupted(run, error))
             return self._settle(overdue(run, deadline.seconds) if deadline.is_over else state)
         finally:
             run.close()
@@ -112,7 +148,7 @@ class Attempts(Generic[R_co]):
             except BaseException as error:  # noqa: BLE001 - boundary: as above
                 is_late = limit.expired() and isinstance(error, Exception)
                 seconds = self._timeout_seconds or 0.0
-                return self._settle(overdue(run, seconds, error) if is_late else interrupted(run, error))
+                return self._settle(overdue(run, seconds, error) if is_late else self._interrupted(run, error))
             return self._settle(state)
         finally:
             await asyncio.to_thread(run.close)
@@ -120,11 +156,29 @@ class Attempts(Generic[R_co]):
     def _settle(self, state: State[Any]) -> float | None:
         """An attempt has ended in this state; gives the delay to the next one, None if there is none."""
         delay = self._delay(state)
+        self.run.hooks.settle()
         with self._changing:
             self._is_open = False
-            if not self.ended.is_set():
+            is_news = not self.ended.is_set()
+            if is_news:
                 self.state = self.run.conclude(self._timed(state) if delay is None else _awaiting(state, delay))
+        if is_news:
+            self._tell()
         return delay
+
+    def _interrupted(self, run: Run, error: BaseException) -> State[Any]:
+        try:
+            return interrupted(run, error)
+        except BaseException as stop:
+            run.hooks.settle()
+            if self._teller is not None:
+                self._teller.crashed(run, stop, self.number)
+            raise
+
+    def _tell(self) -> None:
+        """Tell the hooks of the flow what its state is now."""
+        if self._teller is not None:
+            self._teller.tell(self.run, self.state, self.number)
 
     def _delay(self, state: State[Any]) -> float | None:
         if state.type not in RETRIED or self._stopped.is_set():
@@ -139,12 +193,16 @@ class Attempts(Generic[R_co]):
         """Begin the next attempt, if nobody has cancelled the flow meanwhile."""
         with self._changing:
             if self._stopped.is_set():
-                self.state = self.run.conclude(self._timed(_cancelled(self.run)))
+                self.state = self.run.conclude(self._timed(settled(self.run, _cancelled(self.run))))
                 return False
+            brought = self.run.pauses.brought
             self._body = self._open(self.run.id)
+            self.run.stop, self.run.pauses.brought = self.cancel, brought
+            self._display.watch(self.run)
             self._is_open = True
             self._began = time.time()
             self.number += 1
+            self.run.voice.attempt = self.number
             self.state = replace(Retrying(), run=self.run, attempt=self.number, started=self._began)
             return True
 
@@ -161,6 +219,7 @@ class Attempts(Generic[R_co]):
             return  # the next attempt has to wait for the end of this one
         self._settle(overdue(self.run, self._timeout_seconds or 0.0))
         self.run.close()
+        self._display.close(self.state)
         self.ended.set()
 
 

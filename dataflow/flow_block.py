@@ -22,12 +22,17 @@ from dataflow.engine.slots import patiently, slot_release
 from dataflow.errors import TaskDefinitionError, UsageError
 from dataflow.flow_attempts import RETRIED
 from dataflow.flow_graph import FlowGraph
+from dataflow.flow_hooks import FlowTeller
 from dataflow.flow_states import FlowState
 from dataflow.graph.nodes import Node
+from dataflow.hooks import Hookable, as_functions, hooks_of, traveling
 from dataflow.option_checks import seconds_of
 from dataflow.options import FlowKeywords, FlowOptions, accept
 from dataflow.parameters import give_value, parameter_values
 from dataflow.persistence import flow_persistence
+from dataflow.progress.display import display_of
+from dataflow.recording.descriptions import Description, parameters_json, pickled_arguments, run_name
+from dataflow.recording.entrypoints import entrypoint_of
 from dataflow.run_starts import plan_flow, start_graph
 from dataflow.session import Run
 from dataflow.states import AwaitingRetry, State
@@ -48,12 +53,13 @@ def within(run: Run, deadline: Deadline, work: Callable[[], Any]) -> State[Any] 
         if deadline.has_ended(error):
             return overdue(run, deadline.seconds)  # not with the frames of the error, which would keep the run alive
         run.cancel()
+        run.hooks.crashed(error)
         run.close()
         raise
     return overdue(run, deadline.seconds) if deadline.is_over else None
 
 
-class Flow(FlowGraph):
+class Flow(Hookable, FlowGraph):
     """A flow whose graph is built first and run later, as often as wanted.
 
     Args:
@@ -83,6 +89,7 @@ class Flow(FlowGraph):
         super().__init__(name)
         self.options = accept(FlowOptions(), options, where=f"flow {name!r}")
         flow_retries(self.options, name)
+        hooks_of(self.options, self, "flow")
         self._tokens: list[Token[Any]] = []
         self._parameters_lock = threading.RLock()  # inline, a task may run the flow again while its own run begins
         """Held while the values of one run are in the nodes of the parameters."""
@@ -90,7 +97,7 @@ class Flow(FlowGraph):
     def __getstate__(self) -> dict[str, Any]:
         """What a task on a worker gets of it: all but what belongs to blocks and runs that are open here."""
         left = {name: value for name, value in self.__dict__.items() if name not in ("_tokens", "_parameters_lock")}
-        return {**left, "options": replace(self.options, cluster=portable_cluster(self.options.cluster))}
+        return {**left, "options": replace(traveling(self.options), cluster=portable_cluster(self.options.cluster))}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state, _tokens=[], _parameters_lock=threading.RLock())
@@ -107,6 +114,11 @@ class Flow(FlowGraph):
         current_flow.reset(self._tokens.pop())
         if kind is None:
             self.validate()
+
+    def _add_hook(self, option: str, function: Callable[..., Any]) -> None:
+        hooks = [*as_functions(getattr(self.options, option)), function]
+        self.options = accept(self.options, {option: hooks}, where=f"flow {self.name!r}")
+        hooks_of(self.options, self, "flow")
 
     def plan(self, *, keep: str = "all") -> Plan:
         """What `run` would send, without running it: which tasks share a batch, and how many elements there are.
@@ -172,17 +184,34 @@ class Flow(FlowGraph):
         kept = self._kept_nodes(nodes, keep)
         persistence = flow_persistence(self.options, parameters=values or None)
         chosen = self.options.cluster if cluster is None else cluster
-        opened = partial(Run, self.name, self.graph, chosen, cut_held=False, persistence=persistence)
-        attempted = partial(self._attempted, nodes, kept, values)
-        state, number = attempted(partial(opened, resume=resume)), 1
-        while (delay := self._delay(state, number)) is not None:
-            state.run.conclude(AwaitingRetry())
-            state.run.close()
-            with slot_release.get()():
-                time.sleep(delay)
-            number += 1
-            state = attempted(partial(opened, run_id=state.run.id), number)
+        description = Description(
+            name=run_name(self.options.flow_run_name, self.name, values),
+            door="graph",
+            log_prints=self.options.log_prints,
+            show_logs=self.options.show_logs,
+            parameters=parameters_json(values),
+            entrypoint=entrypoint_of(self),
+            arguments=pickled_arguments((), values),
+        )
+        opened = partial(
+            Run, self.name, self.graph, chosen, cut_held=False, persistence=persistence, description=description
+        )
+        hooks = hooks_of(self.options, self, "flow")
+        teller = None if hooks is None else FlowTeller(hooks=hooks, name=description.name, parameters=values)
+        attempted = partial(self._attempted, nodes, kept, values, teller)
+        with display_of(self.options.progress) as display:
+            watched = display.opening(opened)
+            state, number = attempted(partial(watched, resume=resume)), 1
+            while (delay := self._delay(state, number)) is not None:
+                state.run.conclude(AwaitingRetry())
+                state.run.close()
+                with slot_release.get()():
+                    time.sleep(delay)
+                number += 1
+                state = attempted(partial(watched, run_id=state.run.id), number)
+            display.close(state.state)
         state.run.conclude(state.state)
+        state.run.recording.settle()
         return state
 
     def _delay(self, state: FlowState, number: int) -> float | None:
@@ -192,12 +221,21 @@ class Flow(FlowGraph):
         return flow_retries(self.options, self.name).delay_seconds(number, random.random())  # noqa: S311 - jitter, no secret
 
     def _attempted(
-        self, nodes: list[Node], kept: list[Node], values: Mapping[str, Any], opened: Callable[[], Run], number: int = 1
+        self,
+        nodes: list[Node],
+        kept: list[Node],
+        values: Mapping[str, Any],
+        teller: FlowTeller | None,
+        opened: Callable[[], Run],
+        number: int = 1,
     ) -> FlowState:
         deadline = Deadline(seconds_of(self.options.timeout_seconds))
         with patiently(self._parameters_lock):
             waited = [give_value(self._parameters[name].node, value) for name, value in values.items()]
-            run = start_graph(opened(), nodes, keep=kept)
+            run = opened()
+            run.voice.attempt = number
+            run.hooks.begin_flow(teller, number)
+            start_graph(run, nodes, keep=kept)
             # Once a parameter's node has ended its value has left the graph, and the next run may put in its own.
             late = within(run, deadline, lambda: [run.wait(node) for node in waited])
         if late is None:
@@ -207,6 +245,10 @@ class Flow(FlowGraph):
     def resume(self, run_id: str, parameters: Mapping[str, Any] | None = None, **options: Any) -> FlowState:
         """Run the flow again as the run with this id; the same as ``run(..., resume=run_id)``."""
         return self.run(parameters, resume=run_id, **options)
+
+    def take_up(self, run_id: str, /, **parameters: Any) -> State[Any]:
+        """As `resume`; gives the state in which it ends."""
+        return self.run(parameters, resume=run_id).state
 
     def copy(self) -> Flow:
         """Another flow with the same tasks; the handles of this one can be used for it too."""

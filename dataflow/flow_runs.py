@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from dataflow.engine.slots import slot_release
@@ -13,7 +14,7 @@ from dataflow.flow_attempts import Attempts
 from dataflow.graph.nodes import Node
 from dataflow.reproductions import Reproduction
 from dataflow.session import Run, SummaryRow
-from dataflow.states import State
+from dataflow.states import State, StateType
 from dataflow.stories import Story
 
 __all__ = ["FlowRun"]
@@ -70,8 +71,10 @@ class FlowRun(Generic[R_co]):
 
     @property
     def state(self) -> State[R_co]:
-        """The final state; before the end Running, AwaitingRetry or Retrying."""
-        return self._attempts.state
+        """The final state; before the end Running, Paused, AwaitingRetry or Retrying."""
+        state = self._attempts.state
+        paused = None if self.done() else self.run.pauses.state
+        return state if paused is None else replace(paused, run=self.run, attempt=state.attempt, started=state.started)
 
     def done(self) -> bool:
         """Whether it has ended."""
@@ -93,7 +96,7 @@ class FlowRun(Generic[R_co]):
             Exception: what the flow raised.
         """
         state = self.wait(timeout)
-        if not state.is_final():
+        if not state.is_final() and state.type is not StateType.SUSPENDED:
             raise NotFinished("the flow has not ended", where=f"run {self.id} of {self.name!r}", fix="wait longer")
         return state.result(raise_on_failure)
 
@@ -110,13 +113,42 @@ class FlowRun(Generic[R_co]):
         elif not self.done():
             self._attempts.cancel()
 
-    def approve(self, place: Any = None) -> None:
+    def approve(self, place: Any = None, run_input: Any = None) -> None:
         """Let elements of a node (None: of all) run that wait for it, because their trigger is ``manual_only``.
+
+        Args:
+            place: the node: its name, or a future.
+            run_input: what their code finds as ``dataflow.context.get("approval")``.
 
         Raises:
             UsageError: there is no such node.
         """
-        self.run.approve(place)
+        self.run.approve(place, run_input)
+
+    def pause(self) -> None:
+        """Send nothing more until somebody resumes it; what runs ends after the element it is in, the body goes on."""
+        self.run.pause()
+
+    def resume(self, run_input: Any = None, key: str | None = None) -> None:
+        """Let it go on after a pause; one that is suspended is taken up by ``flow.resume(run.id)``.
+
+        Args:
+            run_input: what a pause of its body asks for: a value, or as a dict the fields of a model.
+            key: which of several pauses.
+
+        Raises:
+            InputError: the input does not fit; nothing was changed.
+            UsageError: it is not paused, or not under this key.
+        """
+        self.run.resume(run_input, key)
+
+    def suspend(self) -> None:
+        """Put it down: what runs ends and is kept, nothing else begins, and its body gets an error where it waits.
+
+        It is taken up again by ``flow.resume(run.id)``, here or in another process.
+        """
+        if not self.done():
+            self._attempts.suspend()
 
     def progress(self) -> list[tuple[str, int, int | None]]:
         """Of each node so far: its slug, how many elements have ended, and how many there are (None while unknown)."""

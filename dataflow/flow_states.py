@@ -257,11 +257,12 @@ class FlowState(_Predicates):
         """The state of the flow."""
         return self._state
 
-    def approve(self, *places: Any) -> Self:
+    def approve(self, *places: Any, run_input: Any = None) -> Self:
         """Let tasks run that wait for it (``trigger=manual_only``); wait until the flow has ended or is paused again.
 
         Args:
             places: the tasks: handles or names. None: all that wait.
+            run_input: what their code finds as ``dataflow.context.get("approval")``.
 
         Raises:
             UsageError: there is no such task in the run.
@@ -282,10 +283,11 @@ class FlowState(_Predicates):
             ('Paused', 'Completed', 'released v1')
         """
         for place in places or [None]:
-            self.run.approve(place)
+            self.run.approve(place, run_input)
         self.run.finish(or_paused=True)
         self._state = replace(decided_state(self.run, self._deciding), attempt=self._attempt)
         self.run.conclude(self._state)
+        self.run.recording.settle()
         return self
 
 

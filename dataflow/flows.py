@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, Literal, ParamSpec, SupportsIndex, TypeVar, Unpack, overload
 
+from dataflow.asking import check_input
 from dataflow.bodies import Body, surrounding_body
 from dataflow.conclusions import resolved
 from dataflow.context import inside_task
@@ -20,6 +21,7 @@ from dataflow.engine.slots import leave_slot
 from dataflow.errors import TaskDefinitionError
 from dataflow.flow_attempts import Attempts
 from dataflow.flow_block import Flow
+from dataflow.flow_hooks import FlowTeller
 from dataflow.flow_runs import FlowRun
 from dataflow.functions import (
     annotation_names,
@@ -32,10 +34,15 @@ from dataflow.functions import (
 )
 from dataflow.futures import Future
 from dataflow.graph.nodes import Graph
+from dataflow.hooks import Hookable, as_functions, hooks_of, traveling
 from dataflow.option_checks import seconds_of
 from dataflow.options import FlowKeywords, FlowOptions, accept
 from dataflow.parameters import Validator
+from dataflow.pauses import Given
 from dataflow.persistence import flow_persistence
+from dataflow.progress.display import display_of
+from dataflow.recording.descriptions import Description, parameters_json, pickled_arguments, run_name
+from dataflow.recording.entrypoints import entrypoint_of
 from dataflow.run_starts import open_run
 from dataflow.states import State
 from dataflow.task_rules import flow_retries
@@ -52,7 +59,7 @@ RESERVED = frozenset({"return_state", "wait_for"})
 """Keywords of every call that do not reach the function."""
 
 
-class FlowFunction(Generic[P, R_co]):
+class FlowFunction(Hookable, Generic[P, R_co]):
     """A function plus options, as ``@flow`` makes it; not changed after it is made.
 
     Calling it runs the body here, and its tasks on the cluster; it ends when all submitted work has ended, and gives
@@ -74,6 +81,7 @@ class FlowFunction(Generic[P, R_co]):
         self.options = accept(FlowOptions(), options, where=f"flow {name!r}")
         self.name = name
         self._retry = flow_retries(self.options, name)
+        hooks_of(self.options, self, "flow")
         self.is_async = inspect.iscoroutinefunction(plain_function(function))
         self._names = dict(names or {})
         self._validator = Validator(function, self.signature, self._names, where=f"flow {name!r}")
@@ -89,7 +97,8 @@ class FlowFunction(Generic[P, R_co]):
 
     def __getstate__(self) -> dict[str, Any]:
         """What it holds, with the address in the place of a cluster or client, which cannot travel."""
-        return {**self.__dict__, "options": replace(self.options, cluster=portable_cluster(self.options.cluster))}
+        cluster = portable_cluster(self.options.cluster)
+        return {**self.__dict__, "options": replace(traveling(self.options), cluster=cluster)}
 
     def with_options(self, **options: Unpack[FlowKeywords]) -> FlowFunction[P, R_co]:
         """Another flow: the same function, some options changed.
@@ -106,7 +115,13 @@ class FlowFunction(Generic[P, R_co]):
         twin = FlowFunction(self.fn, self._names, name=accepted.name or self.name)
         twin.options = accepted
         twin._retry = flow_retries(accepted, twin.name)
+        hooks_of(accepted, twin, "flow")
         return twin
+
+    def _add_hook(self, option: str, function: Callable[..., Any]) -> None:
+        hooks = [*as_functions(getattr(self.options, option)), function]
+        self.options = accept(self.options, {option: hooks}, where=f"flow {self.name!r}")
+        hooks_of(self.options, self, "flow")
 
     @overload
     def __call__(
@@ -204,13 +219,32 @@ class FlowFunction(Generic[P, R_co]):
         Args:
             run_id: the ``id`` of the earlier run.
             args: arguments of the function, as for a call.
-            kwargs: keyword arguments, as for a call.
+            kwargs: keyword arguments, as for a call; ``run_input=`` what a suspended run asks for.
+
+        Raises:
+            InputError: the input does not fit; nothing was run.
+            RunSuspended: it is suspended again.
         """
         return self._start(args, kwargs, resume=run_id).result()
 
+    def take_up(self, run_id: str, /, *args: Any, **kwargs: Any) -> State[R_co]:
+        """As `resume`; gives the state in which it ends, or is suspended again."""
+        return self._start(args, kwargs, resume=run_id).wait()
+
+    def _brought(self, run_id: str | None, keywords: dict[str, Any]) -> Given | None:
+        """What a run that is taken up is given; taken out of the keywords of the call."""
+        if run_id is None:
+            return None
+        is_said = "run_input" in keywords and "run_input" not in self.signature.parameters
+        given = Given(value=keywords.pop("run_input") if is_said else None, is_explicit=is_said)
+        check_input(run_id, given)
+        return given
+
     def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, resume: str | None) -> FlowRun[R_co]:
+        brought = self._brought(resume, kwargs)
         bound = self._bind(args, kwargs)
         attempts = self._attempts(bound, resume)
+        attempts.run.pauses.brought = brought
         function = self._body_of(bound)
         if self.is_async:
             return FlowRun(attempts, lambda: asyncio.run(attempts.execute_async(function)))
@@ -220,10 +254,14 @@ class FlowFunction(Generic[P, R_co]):
         return partial(self.fn, *bound.args, **bound.kwargs)
 
     def _attempts(self, bound: inspect.BoundArguments, resume: str | None = None) -> Attempts[R_co]:
+        description, hooks = self._described(bound), hooks_of(self.options, self, "flow")
+        known = _all_arguments(bound)
         return Attempts(
-            partial(self._open, bound, resume),
+            partial(self._open, bound, description, resume),
             retry=self._retry,
             timeout_seconds=seconds_of(self.options.timeout_seconds),
+            display=display_of(self.options.progress),
+            teller=None if hooks is None else FlowTeller(hooks=hooks, name=description.name, parameters=known),
         )
 
     def _bind(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> inspect.BoundArguments:
@@ -232,7 +270,21 @@ class FlowFunction(Generic[P, R_co]):
         bound = self._validator.bind(resolved(arguments), resolved(keywords))
         return self._validator.validate(bound) if self.options.validate_parameters else bound
 
-    def _open(self, bound: inspect.BoundArguments, resume: str | None, run_id: str | None) -> Body:
+    def _described(self, bound: inspect.BoundArguments) -> Description:
+        """What the history is told of a run with these arguments."""
+        parameters = _all_arguments(bound)
+        return Description(
+            name=run_name(self.options.flow_run_name, self.name, parameters),
+            parameters=parameters_json(parameters),
+            entrypoint=entrypoint_of(self),
+            log_prints=self.options.log_prints,
+            show_logs=self.options.show_logs,
+            arguments=pickled_arguments(bound.args, bound.kwargs),
+        )
+
+    def _open(
+        self, bound: inspect.BoundArguments, description: Description, resume: str | None, run_id: str | None
+    ) -> Body:
         """A run; of a flow called by another one where and as that one runs, if nothing else is said."""
         outer = surrounding_body()
         cluster = outer.cluster if self.options.cluster is None and outer is not None else self.options.cluster
@@ -243,7 +295,15 @@ class FlowFunction(Generic[P, R_co]):
             resume = None  # a later attempt: it takes up its own run, and nobody has to look whether it may
         elif outer is not None:
             run_id = outer.id_of_called(self.name)
-        run = open_run(self.name, Graph(self.name), cluster, persistence=persistence, resume=resume, run_id=run_id)
+        run = open_run(
+            self.name,
+            Graph(self.name),
+            cluster,
+            persistence=persistence,
+            resume=resume,
+            run_id=run_id,
+            description=description,
+        )
         return Body(run, cluster=cluster, is_async=self.is_async, persistence=persistence)
 
 

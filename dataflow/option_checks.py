@@ -24,10 +24,13 @@ __all__ = [
     "FACTOR",
     "FLAG",
     "FUNCTION",
+    "HOOKS",
     "ISOLATION",
     "NAME",
     "POLICY",
     "POSITIVE",
+    "PROGRESS",
+    "RUN_NAME",
     "SERIALIZER",
     "SIZE",
     "STORAGE",
@@ -131,6 +134,10 @@ def _is_serializer(value: Any) -> bool:
     return isinstance(value, str) or all(hasattr(value, name) for name in ("name", "dump", "load"))
 
 
+def _are_hooks(value: Any) -> bool:
+    return callable(value) or (isinstance(value, list | tuple | set | frozenset) and all(map(callable, value)))
+
+
 def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
 
@@ -144,6 +151,14 @@ FACTOR: Check = (_or_none(_is_factor), "a number of at least 0")
 FLAG: Check = (lambda value: isinstance(value, bool), "True or False")
 ANYTHING: Check = (lambda value: True, "anything")
 CHOICE: Check = (_or_none(lambda value: isinstance(value, bool)), "True, False or None")
+RUN_NAME: Check = (
+    _or_none(lambda value: callable(value) or (_is_text(value) and value != "")),
+    'a template such as "load-{year}", or a function that gives a str',
+)
+PROGRESS: Check = (
+    _or_none(lambda value: isinstance(value, bool) or value in ("auto", "on", "plain", "json", "off")),
+    '"auto", "on", "plain", "json", "off", True or False',
+)
 FUNCTION: Check = (_or_none(callable), "a function of (context, arguments) that gives a str")
 POLICY: Check = (
     _or_none(lambda value: isinstance(value, CachePolicy)),
@@ -162,6 +177,7 @@ TRIGGER: Check = (
     _or_none(_is_trigger),
     "a trigger of dataflow.triggers, such as all_finished or some_failed(at_least=1), or a function of its Counts",
 )
+HOOKS: Check = (_or_none(_are_hooks), "a function, or a list of functions")
 ISOLATION: Check = (_or_none(lambda value: isinstance(value, str) and value == "process"), '"process" or None')
 SIZE: Check = (_or_none(lambda value: (bytes_of(value) or 0) > 0), 'a number of bytes, or a str such as "512MB"')
 STORAGE: Check = (_or_none(_is_storage), 'a URL such as "s3://bucket/results", a path, or S3Result("bucket")')

@@ -19,10 +19,13 @@ from dataflow.option_checks import (
     FACTOR,
     FLAG,
     FUNCTION,
+    HOOKS,
     ISOLATION,
     NAME,
     POLICY,
     POSITIVE,
+    PROGRESS,
+    RUN_NAME,
     SERIALIZER,
     SIZE,
     STORAGE,
@@ -105,12 +108,21 @@ class TaskOptions:
     result_serializer: Any = built(None, SERIALIZER)
     """Its name, or itself; a name that is not known is refused when a node of the task is added to a flow."""
     cache_result_in_memory: bool = planned(True)
-    log_prints: bool | None = planned(None, False)
-    on_completion: Any = planned(None, [])
-    on_failure: Any = planned(None, [])
-    on_running: Any = planned(None, [])
-    on_commit: Any = planned(None, [])
-    on_rollback: Any = planned(None, [])
+    log_prints: bool | None = built(None, CHOICE)
+    """Whether what it prints is a line of its log; None: as the flow, or the setting, says."""
+    on_running: Any = built(None, HOOKS)
+    """Called with (task, task_run, state) for each element when an attempt has begun; one function or a list."""
+    on_completion: Any = built(None, HOOKS)
+    on_failure: Any = built(None, HOOKS)
+    """Not for elements that were not run because an input failed."""
+    on_cancellation: Any = built(None, HOOKS)
+    on_crashed: Any = built(None, HOOKS)
+    state_handlers: Any = built(None, HOOKS)
+    """Called with (task, old_state, new_state) for each change of the state of each element."""
+    on_commit: Any = built(None, HOOKS)
+    """Called with (transaction) for each completed element of a transaction that counts."""
+    on_rollback: Any = built(None, HOOKS)
+    """Called with (transaction) for each completed element of a transaction that is taken back."""
     viz_return_value: Any = planned(None)
     asset_deps: Any = planned(None, [])
 
@@ -130,10 +142,13 @@ class FlowOptions:
     validate_parameters: bool = built(True, FLAG)
     cluster: Any = built(None)
     """Where the flow runs: a name, an address, a Dask client or cluster; None leaves it to the run."""
-    flow_run_name: Any = planned(None)
+    flow_run_name: Any = built(None, RUN_NAME)
+    """What a run is called: a template such as ``"load-{year}"``, or a function; None: as its flow."""
     retries: int | None = built(0, COUNT)
     """How often the body is run again if it failed, under the same run id."""
     retry_delay_seconds: Any = built(None, DELAYS)
+    progress: str | bool | None = built(None, PROGRESS)
+    """How it shows how far it is: ``"auto"``, ``"on"``, ``"plain"``, ``"json"`` or ``"off"``; None: see the setting."""
     task_runner: Any = planned(None)
     timeout_seconds: float | timedelta | None = built(None, DURATION)
     """How long each attempt may take; what has not ended then is cancelled."""
@@ -141,12 +156,18 @@ class FlowOptions:
     result_storage: Any = built(None, STORAGE)
     result_serializer: Any = built(None, SERIALIZER)
     cache_result_in_memory: bool = planned(True)
-    log_prints: bool | None = planned(None, False)
-    on_completion: Any = planned(None, [])
-    on_failure: Any = planned(None, [])
-    on_cancellation: Any = planned(None, [])
-    on_crashed: Any = planned(None, [])
-    on_running: Any = planned(None, [])
+    log_prints: bool | None = built(None, CHOICE)
+    """Whether what it and its tasks print is a line of their log; None: as the flow around it, or the setting, says."""
+    show_logs: bool | None = built(None, CHOICE)
+    """Whether each line of the run's log is shown as it comes; None: as the flow around it, or the setting, says."""
+    on_running: Any = built(None, HOOKS)
+    """Called with (flow, flow_run, state) when an attempt begins; one function or a list."""
+    on_completion: Any = built(None, HOOKS)
+    on_failure: Any = built(None, HOOKS)
+    on_cancellation: Any = built(None, HOOKS)
+    on_crashed: Any = built(None, HOOKS)
+    state_handlers: Any = built(None, HOOKS)
+    """Called with (flow, old_state, new_state) for each change of its state."""
 
 
 class FlowKeywords(TypedDict, total=False):
@@ -160,6 +181,7 @@ class FlowKeywords(TypedDict, total=False):
     flow_run_name: Any
     retries: int | None
     retry_delay_seconds: Any
+    progress: str | bool | None
     task_runner: Any
     timeout_seconds: float | timedelta | None
     persist_result: bool | None
@@ -167,11 +189,13 @@ class FlowKeywords(TypedDict, total=False):
     result_serializer: Any
     cache_result_in_memory: bool
     log_prints: bool | None
+    show_logs: bool | None
+    on_running: Any
     on_completion: Any
     on_failure: Any
     on_cancellation: Any
     on_crashed: Any
-    on_running: Any
+    state_handlers: Any
 
 
 class TaskKeywords(TypedDict, total=False):
@@ -204,9 +228,12 @@ class TaskKeywords(TypedDict, total=False):
     result_serializer: Any
     cache_result_in_memory: bool
     log_prints: bool | None
+    on_running: Any
     on_completion: Any
     on_failure: Any
-    on_running: Any
+    on_cancellation: Any
+    on_crashed: Any
+    state_handlers: Any
     on_commit: Any
     on_rollback: Any
     viz_return_value: Any
@@ -216,8 +243,6 @@ class TaskKeywords(TypedDict, total=False):
 CLASSIC_NAMES = {
     "cache_key": "cache_key_fn",
     "executor": "cluster",
-    "log_stdout": "log_prints",
-    "state_handlers": "on_completion",
 }
 """What options of classic Prefect are called here."""
 
@@ -225,6 +250,7 @@ SECOND_NAMES = {
     "cache_for": "cache_expiration",
     "cache_validator": "cache_policy",
     "checkpoint": "persist_result",
+    "log_stdout": "log_prints",
     "max_retries": "retries",
     "result": "result_storage",
     "retry_delay": "retry_delay_seconds",

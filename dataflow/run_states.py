@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dataflow.engine.durations import unpacked
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.failures import unpack_error
 from dataflow.engine.report import Report, Try
@@ -106,7 +107,7 @@ def times_of(segment: Segment, index: int) -> Times | None:
 @lru_cache(maxsize=4)
 def _ends(*columns: bytes) -> npt.NDArray[np.float64]:
     """When each step of each element ended, in seconds from the first; people ask for one element after the other."""
-    seconds = np.stack([np.frombuffer(column, np.float32) for column in columns], axis=1)
+    seconds = np.stack(list(map(unpacked, columns)), axis=1)
     return np.concatenate(([0.0], np.cumsum(seconds.ravel(), dtype=np.float64)))
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dataflow.compiler.memory import Memories
+from dataflow.compiler.memory import Memories, Memory
 from dataflow.element_inputs import InputFinder
 from dataflow.engine.driver import Driver
-from dataflow.engine.facts import NodeFacts
+from dataflow.engine.facts import NodeFacts, Segment
+from dataflow.engine.nests import Nest
+from dataflow.engine.notices import PlacedNotice
 from dataflow.graph.nodes import Graph, Node
 from dataflow.places import find_place
 from dataflow.reproductions import Reproduction
+from dataflow.run_facts import RunFacts
+from dataflow.run_voices import RunVoice
 from dataflow.stories import Story
 from dataflow.storytelling import Teller
 from dataflow.summaries import SummaryRow, summary_row
@@ -26,11 +30,15 @@ __all__ = ["Telling"]
 class Telling:
     """The part of a run that only reads what is known."""
 
+    id: str
+    name: str
     graph: Graph
+    nested: Nest
     reference: Callable[..., ResultReference | None]
     _driver: Driver
     _memories: Memories
     _values: Values
+    voice: RunVoice
 
     @property
     def nodes(self) -> list[Node]:
@@ -39,6 +47,59 @@ class Telling:
 
     def _facts(self, node: Node) -> NodeFacts | None:
         return self._driver.machine.facts.get(node)
+
+    @property
+    def facts(self) -> RunFacts:
+        """What code of the run may ask about it."""
+        return self.voice.facts
+
+    @property
+    def listeners(self) -> list[Callable[[Sequence[PlacedNotice]], None]]:
+        """Called with what elements and the body of the flow say while they run."""
+        return self.voice.listeners
+
+    def tell(self, notices: Sequence[PlacedNotice]) -> None:
+        """Pass on what was said to those who listen."""
+        self.voice.tell(notices)
+
+    # Read by the recorder, in the writer's thread and without the lock: nothing of this is ever taken back
+
+    @property
+    def log(self) -> list[tuple[NodeFacts, Segment]]:
+        """What ended, in order; it only grows."""
+        return self._driver.machine.log
+
+    def is_own(self, node: Node) -> bool:
+        """Whether a node is one of the graph, and not run again in the place of one that was left out."""
+        return self.graph.nodes[node.id] is node
+
+    def facts_of(self, node: Node) -> NodeFacts | None:
+        """What is known of a node; None if it was not sent yet."""
+        return self._facts(node)
+
+    def waiting(self) -> list[tuple[Node, int]]:
+        """Nodes of which elements wait for another attempt or an approval, or did, and how many do now."""
+        return [(facts.node, len(facts.provisional)) for facts in list(self._driver.machine.holding.held)]
+
+    def is_busy(self, node: Node) -> bool:
+        """Whether batches of a mapped node are under way."""
+        stage = self._driver.machine.wiring.stage_of.get(node)
+        return stage is not None and stage.lane.in_flight > 0
+
+    def memory_of(self, node: Node) -> Memory | None:
+        """How the results of a node are kept; None if they are not."""
+        return self._memories.known(node.task)
+
+    @property
+    def threads(self) -> int:
+        """Worker threads of the cluster, when last looked."""
+        return self._driver.shell.threads()
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Worker threads and batches under way, as the machine knows them; nobody is asked."""
+        dispatcher = self._driver.machine.dispatcher
+        return dispatcher.threads, len(dispatcher.in_flight)
 
     def look(self, node: Node) -> None:
         """Somebody looked at this node, so that a failure of it is not silent."""
@@ -79,7 +140,7 @@ class Telling:
         node, index = find_place(self.graph.nodes, place)
         self.look(node)
         with self._driver.changed:
-            return Teller(facts_of=self._facts, memory_of=self._memories.of).story(node, index)
+            return Teller(facts_of=self._facts, kept_at=self.memory_of).story(node, index)
 
     def reproduce(self, place: Any, *, recompute: bool = False) -> Reproduction:
         """The function and exactly the inputs of one element, to be run again here; also after the run has ended.

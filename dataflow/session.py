@@ -6,7 +6,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataflow.compiler.lineage import Lineage
 from dataflow.compiler.memory import Memories, Memory
@@ -15,29 +15,35 @@ from dataflow.compiler.program import Compiler
 from dataflow.elision import Elision
 from dataflow.engine.clusters import resolve_cluster
 from dataflow.engine.driver import Driver
-from dataflow.engine.events import Approved, Event, HoldersGone, NodesCancelled, StagesAdded
-from dataflow.engine.failures import pack_error
+from dataflow.engine.events import Event, HoldersGone, StagesAdded
 from dataflow.engine.limits.desk import Desk
 from dataflow.engine.nests import Nest, current_nest
-from dataflow.errors import Cancelled, NotFinished, UsageError
+from dataflow.errors import NotFinished, UsageError
 from dataflow.graph.nodes import Graph, Node, TaskSpec
+from dataflow.hook_calls import HookCalls
 from dataflow.large_values import is_large
 from dataflow.options import FlowOptions
 from dataflow.outbox import Outbox
 from dataflow.persistence import FlowPersistence, flow_persistence
-from dataflow.places import find_place
+from dataflow.recording.descriptions import Description
+from dataflow.recording.recordings import Recording
 from dataflow.run_records import RunRecordKeeper
 from dataflow.run_states import state_of
 from dataflow.run_tellings import Telling
+from dataflow.run_voices import RunVoice
 from dataflow.states import SUCCESSFUL, State, StateType
+from dataflow.steering import Steering
 from dataflow.summaries import SummaryRow
 from dataflow.values import Values
 from dataflow_results.records import Provenance, ResultReference
 
+if TYPE_CHECKING:
+    from dataflow.database.rows import RequestRow
+
 __all__ = ["Run", "SummaryRow"]
 
 
-class Run(Telling):
+class Run(Steering, Telling):
     """One execution of a flow.
 
     Args:
@@ -48,6 +54,7 @@ class Run(Telling):
         persistence: what the flow says about results.
         resume: the id of an earlier run of the same flow, whose kept results are taken.
         run_id: the id of this run, of a flow that another one calls; None makes one.
+        description: what the history is told of it.
 
     Raises:
         ClusterError: the cluster cannot be used.
@@ -63,6 +70,7 @@ class Run(Telling):
         persistence: FlowPersistence | None = None,
         resume: str | None = None,
         run_id: str | None = None,
+        description: Description | None = None,
     ) -> None:
         self.id = resume or run_id or _new_id()
         self.name = name
@@ -71,6 +79,10 @@ class Run(Telling):
         self._outbox = Outbox()
         self._let_go: deque[Node] = deque()
         kept = persistence or flow_persistence(FlowOptions())
+        told = description or Description(name=name, door="task")
+        self.voice = RunVoice(self.id, name, told, kept.parameters)
+        """What its body says, and who hears what is said in it."""
+        self.store_url = kept.storage.url
         self._records = RunRecordKeeper(self.id, name, kept)
         if resume is not None:
             self._records.check_resume()
@@ -78,14 +90,22 @@ class Run(Telling):
         self._memories = Memories(persistence=kept, flow=name, run_id=self.id, travels=chosen.crosses_processes)
         self._lineage = Lineage(memories=self._memories)
         self._elision = Elision(memories=self._memories, lineage=self._lineage, facts_of=self._facts)
-        self._compiler = Compiler(is_large, self._memory_of, self._lineage)
+        self._compiler = Compiler(is_large, self._memory_of, self._lineage, self.voice.known)
         self._kept: frozenset[Node] = frozenset()
         # A resumed run goes on under its id; its columns on the cluster must not be taken for those of before.
         driver_id = self.id if resume is None and run_id is None else f"{self.id}-{_new_id()}"
-        self._driver = Driver(driver_id, chosen, prepare=self._due_events, due=self._outbox.due_at)
+        self._driver = Driver(
+            driver_id, chosen, prepare=self._due_events, due=self._outbox.due_at, tell=self.voice.tell
+        )
         self._values = Values(self._driver)
+        self.hooks = HookCalls(self, self._driver, self._values)
         self.nested = Nest(outer=current_nest.get())
         """The runs that the body of its flow has begun."""
+        self.answers: deque[RequestRow] = deque()
+        """To what was asked of the run; for its history."""
+        self.recording = Recording(self, told, cluster=chosen.name, is_again=driver_id != self.id)
+        self.voice.listeners.append(self.recording.hear)
+        self._steered(is_again=driver_id != self.id)
         self.nested.begin(self)
 
     def __repr__(self) -> str:
@@ -99,6 +119,8 @@ class Run(Telling):
         Raises:
             ResultsError: its results are to be kept, and could not be.
         """
+        if node.task.hooks is not None:
+            self.hooks.begin(node)
         if self._memories.of(node.task) is not None:
             self._memories.check(node)
             self._lineage.check(node)
@@ -141,7 +163,7 @@ class Run(Telling):
     def wait(self, node: Node, index: int | None = None, timeout: float | None = None) -> bool:
         """Wait until a node, or one element of it, has ended; gives False if the timeout (seconds) came first."""
         self.send()
-        return self._driver.wait(partial(self._done, node, index), timeout)
+        return self.hooks.after(node, self._driver.wait(partial(self._done, node, index), timeout), timeout)
 
     def done(self, node: Node, index: int | None = None) -> bool:
         """Whether a node, or one element of it, has ended."""
@@ -159,7 +181,7 @@ class Run(Telling):
     def finish(self, *, or_paused: bool = False) -> None:
         """Wait until all that was announced has ended (``or_paused``: or nothing goes on without an approval)."""
         self.send()
-        self._driver.wait(self._all_done_or_paused if or_paused else self._all_done)
+        self.hooks.wait(self._all_done_or_paused if or_paused else self._all_done)
 
     def _all_done_or_paused(self) -> bool:
         machine = self._driver.machine
@@ -312,47 +334,22 @@ class Run(Telling):
 
     # Ending
 
-    def cancel(self, place: Any = None, *, grace_seconds: float | None = None) -> None:
-        """Cancel everything that has not ended, or one node (``"load"``, a future, a handle) and what rests on it.
-
-        Running batches stop after the element they are in; time-limited, isolated and async elements stop at once. It
-        waits until they have, but not longer than the grace, or else the setting ``cancel_grace_seconds``.
-
-        Raises:
-            UsageError: there is no such node.
-        """
-        if self._driver.failure is not None:
-            return  # whoever waits is told already, and nothing goes on
-        problem = "the run was cancelled before this ended" if place is None else "it was cancelled before it ended"
-        error = pack_error(Cancelled(problem, where=f"run {self.id} of {self.name!r}"))
-        self.send()
-        if place is None:
-            self.nested.cancel()
-            self._driver.cancel(error, grace_seconds)
-        else:
-            node, _ = find_place(self.graph.nodes, place)
-            self._driver.post(NodesCancelled((node,), error))
-
-    def approve(self, place: Any = None) -> None:
-        """Let elements of a node (None: of all) run that wait for it, because their trigger is ``manual_only``.
-
-        Raises:
-            UsageError: there is no such node.
-        """
-        nodes = self.graph.nodes if place is None else [find_place(self.graph.nodes, place)[0]]
-        self._driver.post(Approved(tuple(nodes)))
-        self._driver.wait(lambda: not self._driver.machine.dispatcher.is_paused(nodes))
-
     def conclude(self, state: State[Any]) -> State[Any]:
         """The flow has ended in this state; gives the state."""
         self._records.end(state.name)
+        self.recording.tell(state)
+        self.hooks.tell_flow(state)
         return state
 
     def close(self) -> None:
         """Drop everything the run has on the cluster; states stay, values do not."""
+        self._steered_no_more()
         self.nested.end(self)
+        self.hooks.end()
         self._driver.close()
         self._records.end("Cancelled")  # of a run that was not concluded: Ctrl-C, or an error on the way
+        self.voice.close()
+        self.recording.finish()
 
     def hand_over_errors(self) -> object:
         """The exceptions of an inline run with their frames; they are let go with what is given here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -50,11 +51,39 @@ class Settings(BaseModel):
     limits: str = ""
     """Limits by name, separated by commas: places, or uses in a time, as in ``database=3, api=10/s``."""
 
+    history: str = "sqlite:///~/.dataflow/history.db"
+    """Where the history of runs is kept: any URL that SQLAlchemy opens, or ``off``."""
+
+    history_keep_days: float = 90.0
+    """Runs that ended longer ago are forgotten; 0 keeps them however old they are."""
+
+    history_keep_runs: int = 1000
+    """Of more runs than this the oldest are forgotten; 0 keeps them however many they are."""
+
+    history_finish_seconds: float = 1.0
+    """How long the end of a flow waits until it is written. What is not written by then is written a little later."""
+
+    progress: Literal["auto", "on", "plain", "json", "off"] = "auto"
+    """How flows show how far they are: ``auto`` (a table if there is a terminal), ``on`` (otherwise plain lines),
+    ``plain``, ``json`` (an object per node and second on a line of its own), or ``off``."""
+
     cancel_grace_seconds: float = 2.0
     """How long a cancelled run waits for the elements that are running to end; after that they are dropped."""
 
     async_concurrency: int = 256
     """How many elements of one batch of ``async def`` tasks are under way at once."""
+
+    log_bytes_per_element: int = 65_536
+    """How much of what an element logs and prints is kept: the first lines and the last ones. 0 keeps nothing."""
+
+    log_level: str = "INFO"
+    """From which level on the loggers that `get_run_logger` gives let lines through."""
+
+    log_prints: bool = False
+    """Whether what tasks and flows print is a line of their log, when neither of them says so."""
+
+    show_logs: bool | None = None
+    """Whether each line that a run logs or prints is shown on stderr; None: only those of ``log_prints``."""
 
     full_tracebacks: bool = False
     """Whether tracebacks of what tasks and flows raise show the frames of this package and of Dask, too."""

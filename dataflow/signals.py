@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["NOTHING", "Loop", "Nothing", "Signal", "Skip"]
+__all__ = ["NOTHING", "Loop", "Nothing", "Signal", "Skip", "Suspend"]
 
 
 class Signal(BaseException):
@@ -72,6 +72,10 @@ class Loop(Signal):
         super().__init__(result, message)
         self.result = result
         self.message = message
+
+
+class Suspend(Signal):
+    """Raised in the body of a flow by ``suspend_flow_run``, and where a paused body is suspended from outside."""
 
 
 class Nothing:

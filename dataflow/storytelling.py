@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import PurePath
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from dataflow.compiler.memory import Memory
 from dataflow.engine.facts import NodeFacts, Segment
-from dataflow.engine.failures import unpack_error
 from dataflow.engine.report import Try
 from dataflow.errors import DataflowError, UsageError
+from dataflow.foreign_errors import load_error
 from dataflow.graph.nodes import Argument, Elements, Input, Node, Rows, TaskSpec, inputs_of
 from dataflow.run_states import NEEDLESS, Times, known_segment, skip_message, times_of, was_tried
 from dataflow.states import NAMES, UNSUCCESSFUL, StateType
 from dataflow.stories import Story, Transition
 from dataflow.summaries import node_message
 from dataflow.triggers import all_successful, manual_only
+from dataflow_results.records import ResultReference
 
-__all__ = ["Teller"]
+__all__ = ["Keeping", "Teller", "existing_index"]
 
 SHOWN_FAILURES = 5
 """So many failed elements are told of in the story of a map."""
@@ -29,6 +29,17 @@ SHOWN_CHARACTERS = 200
 HERE = "inline"
 """Worker of batches that ran in the calling thread."""
 FOR_APPROVAL = "its trigger is manual_only: it waits for an approval"
+
+
+class Keeping(Protocol):
+    """Where the results of a node are kept; a `Memory`, or what is known of one later."""
+
+    @property
+    def by_place(self) -> bool:
+        """Whether keys follow from the run, the node and the index of the element."""
+
+    def reference(self, slug: str, index: int, key: bytes) -> ResultReference:
+        """Where the result of one element lies."""
 
 
 class Blamed(NamedTuple):
@@ -51,11 +62,11 @@ class Teller:
 
     Args:
         facts_of: what is known of a node; None of one that was not sent yet.
-        memory_of: what is known of where the results of a task are kept.
+        kept_at: where the results of a node are kept; None if they are not.
     """
 
     facts_of: Callable[[Node], NodeFacts | None]
-    memory_of: Callable[[TaskSpec], Memory | None]
+    kept_at: Callable[[Node], Keeping | None]
 
     def story(self, node: Node, index: int | None) -> Story:
         """The story of a node, or of one element of it.
@@ -66,7 +77,7 @@ class Teller:
         facts = self.facts_of(node)
         if node.space is not None and index is None:
             return self._of_map(node, facts)
-        at = _existing(node, facts, index or 0)
+        at = existing_index(node, facts, index or 0)
         segment = None if facts is None else known_segment(facts, at)
         return Story(of=_label(node, at), transitions=(_added(node), *self._life(node, at, segment)))
 
@@ -119,10 +130,10 @@ class Teller:
     def _where_found(self, node: Node, index: int, segment: Segment) -> str:
         if segment.report is None:
             return NEEDLESS
-        memory, key = self.memory_of(node.task), segment.key_of(index)
-        if memory is None or not (any(key) or memory.by_place):
+        kept, key = self.kept_at(node), segment.key_of(index)
+        if kept is None or not (any(key) or kept.by_place):
             return "found in the store"
-        return f"found in the store: {memory.reference(node.slug, index, key)}"
+        return f"found in the store: {kept.reference(node.slug, index, key)}"
 
     def _why_skipped(self, node: Node, index: int, segment: Segment) -> str:
         found, message = self._blamed(node, index, frozenset({StateType.SKIPPED})), skip_message(segment, index)
@@ -196,8 +207,12 @@ class Teller:
         return _label(node, index), self._reason(node, index, segment, StateType(segment.state_of(index)))
 
 
-def _existing(node: Node, facts: NodeFacts | None, index: int) -> int:
-    """The index of an element that exists, or may come to exist; negative ones count from the end."""
+def existing_index(node: Node, facts: NodeFacts | None, index: int) -> int:
+    """The index of an element that exists, or may come to exist; negative ones count from the end.
+
+    Raises:
+        UsageError: there is no such element.
+    """
     length = (1 if node.space is None else node.space.length) if facts is None else facts.length
     known = length is None or (facts is not None and facts.failed_as_whole) or -length <= index < length
     if not known or (length is None and index < 0):
@@ -286,7 +301,7 @@ def _error_text(packed: bytes | None) -> str:
     """An exception in one line; what our own errors say to do instead is left out."""
     if not packed:
         return ""
-    error = unpack_error(packed)
+    error = load_error(packed)
     said = error.problem if isinstance(error, DataflowError) else str(error)
     line = f"{type(error).__name__}: {said}".strip().split("\n", 1)[0].removesuffix(":")
     return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…"

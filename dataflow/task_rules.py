@@ -82,6 +82,7 @@ def rules_of(options: TaskOptions, name: str) -> Rules:
         isolation=_isolation(options, where),
         tags=options.tags,
         limits=_limits(options, name),
+        log_prints=options.log_prints,
     )
 
 

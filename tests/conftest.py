@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -10,11 +14,18 @@ from collections.abc import Iterator
 import pytest
 from distributed import Client, LocalCluster
 
+HISTORY = tempfile.mkdtemp(prefix="dataflow-tests-")
+os.environ["DATAFLOW_HISTORY"] = f"sqlite:///{HISTORY}/history.db"  # before any setting is read, for all processes
+atexit.register(shutil.rmtree, HISTORY, ignore_errors=True)
+
 SETTLE_SECONDS = 5.0
 """How long threads of a test may take to end by themselves before they count as leaked."""
 
 OURS = "dataflow"
 """Threads of this project carry its name; others belong to the libraries below, which keep some for ever."""
+
+WRITER = "dataflow-history"
+"""The one thread that goes on for a moment after the last run has ended: it writes the history of all of them."""
 
 
 @pytest.fixture(scope="session")
@@ -64,9 +75,14 @@ def no_leaked_threads() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     deadline = time.monotonic() + SETTLE_SECONDS
-    while leaked := [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith(OURS)]:
+    while leaked := [thread.name for thread in set(threading.enumerate()) - before if is_ours(thread)]:
         assert time.monotonic() < deadline, f"threads left running: {leaked}"
         pause(0.02)
+
+
+def is_ours(thread: threading.Thread) -> bool:
+    """Whether a thread is one that a run has left behind."""
+    return thread.name.startswith(OURS) and thread.name != WRITER
 
 
 def pause(seconds: float) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow.rules import PLAIN, Rules
 
 if TYPE_CHECKING:
+    from dataflow.hooks import Hooks
     from dataflow.persistence import Persistence
 
 __all__ = [
@@ -51,6 +52,8 @@ class TaskSpec:
     """What it says about its results; None: nothing."""
     rules: Rules = PLAIN
     """How often it is tried, how long it may take, where an attempt runs, and on which inputs."""
+    hooks: Hooks | None = None
+    """What is called on the client when its elements come into states; None: nothing."""
 
 
 class Space:

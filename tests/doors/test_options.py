@@ -34,13 +34,9 @@ def a_trigger(counts: Counts) -> bool:
 
 
 PLANNED: list[tuple[type[TaskOptions | FlowOptions], str, Any]] = [
-    (TaskOptions, "log_prints", True),
     (TaskOptions, "viz_return_value", np.array([1, 2])),
     (TaskOptions, "task_run_name", "load-{x}"),
-    (TaskOptions, "on_failure", [print]),
     (TaskOptions, "cache_result_in_memory", False),
-    (FlowOptions, "flow_run_name", "nightly"),
-    (FlowOptions, "log_prints", True),
     (FlowOptions, "task_runner", object()),
 ]
 
@@ -56,7 +52,7 @@ def test_planned_option_is_refused_by_name(kind: type[Any], name: str, value: An
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("log_prints", False), ("log_prints", None), ("on_failure", []), ("viz_return_value", None)],
+    [("asset_deps", []), ("asset_deps", None), ("viz_return_value", None)],
 )
 def test_planned_option_with_the_meaning_of_its_default_is_taken(name: str, value: Any) -> None:
     """A value that asks for nothing new is not refused."""
@@ -69,17 +65,21 @@ def test_options_that_work() -> None:
         "name", "description", "tags", "version", "batch_size", "nout", "retries", "retry_delay_seconds",
         "retry_jitter_factor", "retry_condition_fn", "timeout_seconds", "trigger", "skip_on_upstream_skip",
         "isolation", "memory_limit", "concurrency_limit", "cache_policy", "cache_key_fn", "cache_expiration",
-        "refresh_cache", "persist_result", "result_storage", "result_storage_key", "result_serializer",
+        "refresh_cache", "persist_result", "result_storage", "result_storage_key", "result_serializer", "log_prints",
+        "on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed", "state_handlers", "on_commit",
+        "on_rollback",
     ]  # fmt: skip
     assert built_options(FlowOptions) == [
-        "name", "description", "version", "validate_parameters", "cluster", "retries", "retry_delay_seconds",
-        "timeout_seconds", "persist_result", "result_storage", "result_serializer",
+        "name", "description", "version", "validate_parameters", "cluster", "flow_run_name", "retries",
+        "retry_delay_seconds", "progress", "timeout_seconds", "persist_result", "result_storage", "result_serializer",
+        "log_prints", "show_logs", "on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed",
+        "state_handlers",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("wrong", "fix"),
-    [("retrys", "retries="), ("log_stdout", "log_prints="), ("executor", "one of name,"), ("zzz", "one of name,")],
+    [("retrys", "retries="), ("executor", "one of name,"), ("zzz", "one of name,")],
 )
 def test_unknown_option_names_the_right_one(wrong: str, fix: str) -> None:
     """A misspelt or classic name is answered with the name to write."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from array import array
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -14,6 +13,7 @@ from distributed import Client
 
 from dataflow import Flow, context, flow, task
 from dataflow.cache_policies import INPUTS
+from dataflow.engine.durations import packed
 from dataflow.engine.facts import Segment
 from dataflow.engine.report import Report, StepReport, Try
 from dataflow.errors import UsageError
@@ -329,7 +329,7 @@ def test_of_lengths_that_differ() -> None:
 
 def reported(seconds: float, tries: tuple[Try, ...] = ()) -> Segment:
     """Two elements and two steps of 1 s each in a batch that began at 100 s; the segment of the second step."""
-    column = array("f", [1.0, 1.0]).tobytes()
+    column = packed([1.0, 1.0])
     step = StepReport(states=StateType.COMPLETED, seconds=column, errors={}, tries={1: tries} if tries else {})
     report = Report(batch=0, count=2, started=100.0, seconds=seconds, steps=(step, step))
     return Segment(10, 12, "key", 0, report, 1)
