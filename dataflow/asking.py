@@ -13,13 +13,13 @@ import pickle
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from dataflow.database.rows import RequestRow, RunRow
+from dataflow.database.rows import ExecutionRow, RequestRow, RunRow
 from dataflow.errors import DataflowError, HistoryError, InputError, NotFinished, UsageError
 from dataflow.input_schemas import complaints
 from dataflow.pauses import SUSPEND, Given, Question, remembered
@@ -31,7 +31,7 @@ from dataflow_results.liveness.processes import has_ended
 if TYPE_CHECKING:
     from dataflow.session import Run
 
-__all__ = ["answered", "ask_run", "check_input", "earlier_input", "is_waiting", "live", "question_row"]
+__all__ = ["answered", "ask_run", "check_input", "earlier_input", "is_unfinished", "live", "question_row"]
 
 logger = logging.getLogger("dataflow")
 INPUT = "input"
@@ -158,17 +158,26 @@ def _not_asked(run_id: str, given: Given, *, is_unknown: bool) -> UsageError:
     return InputError(problem, where=_of(run_id), fix="resume it without run_input=")
 
 
-def is_waiting(run_id: str, *, flow: str) -> bool:
-    """Whether a run of this flow was suspended, or its process died while it was paused, as far as is known here."""
+def is_unfinished(run_id: str, *, flow: str) -> bool:
+    """Whether a run of this flow is to be taken up: it was suspended, or ended badly, or its process is not there."""
     if any(isinstance(one, Question) and one.kind == SUSPEND for one in remembered.get(run_id, {}).values()):
         return True
     url = history_url()
     try:
         row = None if url is None else _reader(url).run(run_id)
+        executions = [] if url is None or row is None else _reader(url).executions(run_id)
     except HistoryError as error:
-        logger.warning("whether run %s waits is not known: %s", run_id, error)
+        logger.warning("whether run %s is unfinished is not known: %s", run_id, error)
         return False
-    return row is not None and row.id == run_id and row.flow == flow and row.state in WAITING
+    if row is None or row.id != run_id or row.flow != flow:
+        return False
+    return row.state in WAITING or (row.state != StateType.COMPLETED and not _goes_on(executions))
+
+
+def _goes_on(executions: Sequence[ExecutionRow]) -> bool:
+    """Whether the newest execution of a run has neither ended nor lost its process."""
+    newest = max(executions, key=lambda one: one.started, default=None)
+    return newest is not None and newest.ended is None and not has_ended(newest.process)
 
 
 # The side of who asks

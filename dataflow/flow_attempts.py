@@ -148,8 +148,8 @@ class Attempts(Generic[R_co]):
             except BaseException as error:  # noqa: BLE001 - boundary: as above
                 is_late = limit.expired() and isinstance(error, Exception)
                 seconds = self._timeout_seconds or 0.0
-                return self._settle(overdue(run, seconds, error) if is_late else self._interrupted(run, error))
-            return self._settle(state)
+                state = overdue(run, seconds, error) if is_late else self._interrupted(run, error)
+            return await asyncio.to_thread(self._settle, state)  # hooks may need this event loop
         finally:
             await asyncio.to_thread(run.close)
 

@@ -254,8 +254,22 @@ class FlowState(_Predicates):
 
     @property
     def state(self) -> State[Any]:
-        """The state of the flow."""
+        """The state of the flow; a paused one may have been approved elsewhere."""
+        if self._state.type is StateType.PAUSED:
+            self._look_again()
         return self._state
+
+    def wait(self) -> Self:
+        """Wait until nothing of the flow is paused any more: somebody approves it here, or from another process."""
+        self.run.finish()
+        self._look_again()
+        return self
+
+    def _look_again(self) -> None:
+        found = replace(decided_state(self.run, self._deciding), attempt=self._attempt)
+        if found.type is not StateType.PAUSED:
+            self._state = self.run.conclude(found)
+            self.run.recording.settle()
 
     def approve(self, *places: Any, run_input: Any = None) -> Self:
         """Let tasks run that wait for it (``trigger=manual_only``); wait until the flow has ended or is paused again.
@@ -285,9 +299,7 @@ class FlowState(_Predicates):
         for place in places or [None]:
             self.run.approve(place, run_input)
         self.run.finish(or_paused=True)
-        self._state = replace(decided_state(self.run, self._deciding), attempt=self._attempt)
-        self.run.conclude(self._state)
-        self.run.recording.settle()
+        self._look_again()
         return self
 
 

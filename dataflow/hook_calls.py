@@ -182,9 +182,10 @@ class HookCalls:
         with self._called():
             for due in self._due:
                 if due is None:
-                    break
+                    return True
                 due()
-        return True
+        self._has_stopped = True  # Ctrl-C came while it was looked for what is due
+        return False
 
     @contextmanager
     def _called(self) -> Iterator[None]:

@@ -221,14 +221,15 @@ def _takes(function: HookFunction, count: int) -> bool:
     return True
 
 
-def call(function: HookFunction, *arguments: Any, of: Any, at: str) -> Any:
-    """Call a hook to its end, an async one too; what it raises is logged and changes nothing.
+def call(function: HookFunction, *arguments: Any, of: Any, at: str, then: str = "nothing else changes") -> Any:
+    """Call a hook to its end, an async one too; what it raises is logged, and not raised here.
 
     Args:
         function: the hook.
         arguments: what it gets.
         of: whose hook it is, for the log.
         at: the run of the task or flow that it is called for.
+        then: what follows if it raises, for the log.
 
     Returns:
         What it gave, or `RAISED`.
@@ -237,7 +238,7 @@ def call(function: HookFunction, *arguments: Any, of: Any, at: str) -> Any:
         given = function(*arguments)
         return given if given is None or not inspect.isawaitable(given) else _awaited(given)
     except (Exception, Signal, SystemExit, asyncio.CancelledError):
-        logger.exception("the hook %s of %r raised for %s; nothing else changes", _name_of(function), of, at)
+        logger.exception("the hook %s of %r raised for %s; %s", _name_of(function), of, at, then)
         return RAISED
 
 

@@ -7,11 +7,12 @@ from copy import copy
 from typing import Any, ClassVar, Self
 
 import pydantic
+import pydantic_core
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from dataflow.errors import InputError, UsageError
 
-__all__ = ["InputType", "RunInput"]
+__all__ = ["InputType", "RunInput", "plain_input"]
 
 VALUE = "value"
 """Under this name input is accepted too that is no model, as in ``{"value": 3}``."""
@@ -149,8 +150,33 @@ class InputType:
                 return json.dumps(value)
             return self._adapter.dump_json(value).decode()
         except (TypeError, ValueError) as error:
-            problem = f"the input {value!r:.80} cannot be written as JSON ({error})"
-            raise InputError(problem, where=self._where, fix="plain types, dataclasses, pydantic models") from error
+            raise _not_json(value, error, self._where) from error
+
+
+def plain_input(value: Any, *, where: str) -> Any:
+    """Input as JSON has it, for another process: of a model or a dataclass its fields.
+
+    Args:
+        value: what was given.
+        where: for whom, for messages.
+
+    Raises:
+        InputError: JSON cannot have it.
+
+    Example:
+        >>> from datetime import date
+        >>> plain_input({"day": date(2026, 1, 31)}, where="run 0a1b2c3d4e5f")
+        {'day': '2026-01-31'}
+    """
+    try:
+        return pydantic_core.to_jsonable_python(value)
+    except ValueError as error:
+        raise _not_json(value, error, where) from error
+
+
+def _not_json(value: Any, error: Exception, where: str) -> InputError:
+    problem = f"the input {value!r:.80} cannot be written as JSON ({error})"
+    return InputError(problem, where=where, fix="plain types, dataclasses, pydantic models")
 
 
 def _line(detail: Any) -> str:

@@ -5,13 +5,18 @@ Only what certainly does not fit is refused; the run itself checks again, by the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import pydantic_core
 
 __all__ = ["complaints"]
 
 VALUE = "value"
 MOST_LEVELS = 20
+BOOLEANS = frozenset({"true", "t", "yes", "y", "on", "1", "1.0", "false", "f", "no", "n", "off", "0", "0.0"})
+"""What pydantic takes for a truth value, as text in small letters."""
 
 
 def complaints(schema: Mapping[str, Any], value: Any) -> list[str]:
@@ -19,16 +24,26 @@ def complaints(schema: Mapping[str, Any], value: Any) -> list[str]:
 
     Args:
         schema: as pydantic writes it.
-        value: as JSON has it; of a schema that is no object also ``{"value": ...}``.
+        value: as JSON has it, a model or a dataclass; of a schema that is no object also ``{"value": ...}``.
 
     Example:
         >>> schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
         >>> complaints(schema, {"age": "41"}), complaints(schema, {"age": "old"}), complaints(schema, {})
         ([], ["age: 'old' is no integer"], ['age: is missing'])
     """
-    if isinstance(value, Mapping) and set(value) == {VALUE} and schema.get("type") not in ("object", None):
-        value = value[VALUE]
-    return [f"{path}: {problem}" if path else problem for path, problem in _found(schema, value, "", schema, 0)]
+    value = _plain(value)
+    found = list(_found(schema, value, "", schema, 0))
+    if found and isinstance(value, Mapping) and set(value) == {VALUE} and schema.get("type") != "object":
+        found = list(_found(schema, value[VALUE], "", schema, 0))
+    return [f"{path}: {problem}" if path else problem for path, problem in found]
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it; what JSON cannot have is left as it is, for the type to judge."""
+    try:
+        return pydantic_core.to_jsonable_python(value)
+    except ValueError:
+        return value
 
 
 def _found(
@@ -37,7 +52,7 @@ def _found(
     schema = _opened(schema, root)
     if level > MOST_LEVELS:
         return
-    if "enum" in schema and value not in schema["enum"]:
+    if "enum" in schema and str(value) not in map(str, schema["enum"]):
         yield path, f"{value!r} is none of {', '.join(map(repr, schema['enum']))}"
         return
     if "anyOf" in schema:
@@ -45,7 +60,7 @@ def _found(
         if all(found):
             yield path, " and ".join(problem for one in found for _, problem in one[:1])
         return
-    kind = schema.get("type")
+    kind = None if "format" in schema else schema.get("type")  # times and the like may be said in several ways
     if kind in _FITS and not _FITS[kind](value):
         yield path, f"{value!r:.60} is no {kind}"
     elif kind == "object":
@@ -88,7 +103,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_integer(value: Any) -> bool:
-    return _is_number(value) and float(value) == int(float(value))
+    return _is_number(value) and math.isfinite(float(value)) and float(value) == int(float(value))
 
 
 _FITS: dict[Any, Callable[[Any], bool]] = {
@@ -97,7 +112,7 @@ _FITS: dict[Any, Callable[[Any], bool]] = {
     "integer": _is_integer,
     "number": _is_number,
     "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: value in (True, False, "true", "false", "yes", "no", "on", "off"),
+    "boolean": lambda value: str(value).lower() in BOOLEANS,
     "null": lambda value: value is None,
 }
 """What a type takes; where pydantic turns text into a type, text of that form, too."""

@@ -110,6 +110,8 @@ class Pauses:
             self._counts[kind] += 1
             key = key or f"{kind}-{self._counts[kind]}"
         kind_of = InputType(given_type, where=f"{key} of run {self._run_id}")
+        if timeout_seconds is not None and timeout_seconds >= threading.TIMEOUT_MAX:
+            timeout_seconds = None  # longer than anybody can wait
         return Question(key=key, kind=kind, type=kind_of, asked=time.time(), timeout_seconds=timeout_seconds)
 
     def known(self, question: Question) -> Given | None:
@@ -149,8 +151,8 @@ class Pauses:
         given = recall_given(self._run_id)
         with self._changed:
             self._waiting[question.key] = given[question.key] = question
+            self._note(question, None)  # before anybody can answer: what is noted later replaces it
         self._update()
-        self._note(question, None)
         try:
             with slot_release.get()(), self._changed:
                 self._changed.wait_for(

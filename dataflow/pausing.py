@@ -6,11 +6,12 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from dataflow.asking import ask_run
+from dataflow.asking import ask_run, live
 from dataflow.bodies import Body, surrounding_body
 from dataflow.context import inside_task
 from dataflow.engine.slots import leave_slot
 from dataflow.errors import UsageError
+from dataflow.input import plain_input
 from dataflow.option_checks import seconds_of
 from dataflow.pauses import PAUSE, SUSPEND, Pauses, Question
 from dataflow.signals import Suspend
@@ -110,7 +111,7 @@ def resume_flow_run(run: Any, run_input: Any = None, key: str | None = None) -> 
 
     Args:
         run: the run, or its id; it may have been begun by another process.
-        run_input: what it asks for: a value, or as a dict the fields of a model.
+        run_input: what it asks for: a value, a model or dataclass, or as a dict its fields.
         key: which of several pauses.
 
     Raises:
@@ -126,8 +127,9 @@ def resume_flow_run(run: Any, run_input: Any = None, key: str | None = None) -> 
         ...
         dataflow.errors.UsageError: run 0123456789ab: ...
     """
-    body = {} if run_input is None else {"input": run_input}
-    ask_run(str(getattr(run, "id", run)), "resume", key or "", body)
+    run_id = str(getattr(run, "id", run))
+    given = run_input if run_id in live else plain_input(run_input, where=f"run {run_id}")
+    ask_run(run_id, "resume", key or "", {} if given is None else {"input": given})
 
 
 def _body(name: str) -> Body:
@@ -135,7 +137,7 @@ def _body(name: str) -> Body:
     if body is None:
         where = "in a task" if inside_task.get() is not None else "outside of flows"
         fix = "call it in the body of the flow, between the calls of its tasks"
-        raise UsageError(f"{name}() {where}: only the body of a flow can wait for people", where=name, fix=fix)
+        raise UsageError("only the body of a flow can wait for people", where=f"{name}() {where}", fix=fix)
     return body
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dataflow_results as results
-from dataflow.asking import is_waiting
+from dataflow.asking import is_unfinished
 from dataflow.compiler.memory import Memory
 from dataflow.errors import UsageError
 from dataflow.persistence import FlowPersistence, StoreAddress
@@ -48,7 +48,7 @@ class RunRecordKeeper:
         try:
             record = self._open(store).get(self._run_id)
         except ResultMissing:
-            if is_waiting(self._run_id, flow=self._flow):  # it has kept nothing, and yet is to be taken up
+            if is_unfinished(self._run_id, flow=self._flow):  # it has kept nothing, and yet is to be taken up
                 return
             problem = f"it has kept no results in {store.url}"
             raise UsageError(

@@ -345,11 +345,13 @@ class Run(Steering, Telling):
         """Drop everything the run has on the cluster; states stay, values do not."""
         self._steered_no_more()
         self.nested.end(self)
-        self.hooks.end()
-        self._driver.close()
-        self._records.end("Cancelled")  # of a run that was not concluded: Ctrl-C, or an error on the way
-        self.voice.close()
-        self.recording.finish()
+        try:
+            self.hooks.end()
+        finally:  # Ctrl-C while a hook takes long
+            self._driver.close()
+            self._records.end("Cancelled")  # of a run that was not concluded: Ctrl-C, or an error on the way
+            self.voice.close()
+            self.recording.finish()
 
     def hand_over_errors(self) -> object:
         """The exceptions of an inline run with their frames; they are let go with what is given here."""

@@ -8,18 +8,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from dataflow.asking import answered, earlier_input, live, question_row
+from dataflow.asking import INPUT, answered, earlier_input, live, question_row
 from dataflow.compiler.memory import Memories
-from dataflow.engine.assemble import dumps
 from dataflow.engine.driver import Driver
 from dataflow.engine.events import Approved, NodesCancelled
 from dataflow.engine.failures import pack_error
 from dataflow.engine.nests import Nest
-from dataflow.errors import Cancelled
-from dataflow.graph.nodes import Graph
+from dataflow.engine.pickles import dumps
+from dataflow.errors import Cancelled, UsageError
+from dataflow.graph.nodes import Graph, Node
 from dataflow.pauses import Given, Pauses, Question
 from dataflow.places import find_place
 from dataflow.signals import Suspend
+from dataflow.triggers import manual_only
 
 if TYPE_CHECKING:
     from dataflow.database.rows import RequestRow
@@ -50,6 +51,7 @@ class Steering:
     def _steered(self, *, is_again: bool) -> None:
         """Called once, when the rest of the run is there."""
         self._held: set[str] = set()
+        self._has_warned = False
         self._holding = threading.RLock()
         self.stop: Callable[[], object] = self.cancel
         """Cancels the run and its further attempts."""
@@ -124,7 +126,7 @@ class Steering:
             self._cancel_all("the run was cancelled before this ended", grace_seconds)
             return
         self.send()
-        node, _ = find_place(self.graph.nodes, place)
+        node = self._whole_node(place, "cancelled")
         self._driver.post(NodesCancelled((node,), pack_error(self._cancelled("it was cancelled before it ended"))))
 
     def _cancel_all(self, problem: str, grace_seconds: float | None = None) -> None:
@@ -155,6 +157,9 @@ class Steering:
             self._cancel_all("the run was suspended before this ended")
 
     def _warn_of_unkept(self) -> None:
+        if self._has_warned:  # who puts it down, and its body, which ends by that, both come here
+            return
+        self._has_warned = True
         facts = [self._driver.machine.facts.get(node) for node in list(self.graph.nodes)]
         done = [one.node for one in facts if one is not None and one.done]
         unkept = list(dict.fromkeys(node.task.name for node in done if self._memories.of(node.task) is None))
@@ -172,14 +177,26 @@ class Steering:
             run_input: what their code finds as ``dataflow.context.get("approval")``.
 
         Raises:
-            UsageError: there is no such node.
+            UsageError: there is no such node, or it never waits for an approval.
         """
-        nodes = self.graph.nodes if place is None else [find_place(self.graph.nodes, place)[0]]
+        nodes = self.graph.nodes if place is None else [self._whole_node(place, "approved")]
+        if place is not None and nodes[0].task.rules.trigger != manual_only:
+            fix = f"approve what waits; the trigger of {nodes[0].slug} is {nodes[0].task.rules.trigger!r}"
+            raise UsageError("it waits for no approval", where=nodes[0].slug, fix=fix)
         self._driver.post(Approved(tuple(nodes), None if run_input is None else dumps(run_input)))
         self._driver.wait(lambda: not self._driver.machine.dispatcher.is_paused(nodes))
 
+    def _whole_node(self, place: Any, done: str) -> Node:
+        node, index = find_place(self.graph.nodes, place)
+        if index is not None:
+            problem = f"single elements cannot be {done}"
+            raise UsageError(problem, where=f"{node.slug}[{index}]", fix=f"all of {node.slug!r}")
+        return node
+
     def asked(self, request: RequestRow) -> None:
         """Somebody, perhaps in another process, asks something of the run; the answer is one of its ``answers``."""
+        if request.kind == INPUT:
+            return  # it is what the run itself asks, and people answer
         # What is asked may take a while, and whoever tells of it has other runs to look after.
         name = f"dataflow-asked-{self.id}"
         threading.Thread(target=lambda: self._answer(request), name=name, daemon=True).start()

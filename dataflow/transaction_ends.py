@@ -166,7 +166,7 @@ class Ending:
     def _commit(self, hooks: Hooks, facts: NodeFacts, index: int) -> bool:
         for hook in hooks.on_commit:
             own = self._transaction(facts, index)
-            if call(hook, own, of=hooks.owner, at=own.name) is RAISED:
+            if call(hook, own, of=hooks.owner, at=own.name, then="the transaction is rolled back") is RAISED:
                 return False
             own.state = TransactionState.COMMITTED
         return True

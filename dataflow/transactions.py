@@ -62,7 +62,7 @@ class Block(Transaction):
 
     def __enter__(self) -> Self:
         if current_flow.get() is not None or (current_run.get() is None and inside_task.get() is None):
-            problem = "a transaction is of work that runs now, and here nothing of a flow does"
+            problem = "neither a task nor a flow is executing here, so there is no work that it could be of"
             raise UsageError(problem, where="transaction()", fix="put it into a function below @flow")
         outer = current_transaction.get()
         self._scope = Scope.here()

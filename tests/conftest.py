@@ -70,6 +70,12 @@ def keys_left(client: Client) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
+def heard_logs(caplog: pytest.LogCaptureFixture) -> None:
+    """Dask silences the handlers that it finds when a cluster starts, and takes pytest's for its own."""
+    caplog.handler.setLevel(0)
+
+
+@pytest.fixture(autouse=True)
 def no_leaked_threads() -> Iterator[None]:
     """Fail a test that leaves a thread of ours running."""
     before = set(threading.enumerate())

@@ -71,4 +71,4 @@ def _one_line(error: ExplainedError) -> str:
 @click.group(cls=Groups, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dask-dataflow", prog_name="dataflow")
 def main() -> None:
-    """Look after what flows leave behind."""
+    """Ask what became of runs, steer those that go on, and look after kept results."""

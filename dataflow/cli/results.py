@@ -49,7 +49,7 @@ MANY_ROWS: Final = 50
     ],
 )
 def results() -> None:
-    """Look at stored results, explain them, check and clean their store."""
+    """Look at kept results, explain, check and clean them."""
 
 
 for command in (verify, gc, pin, runs):

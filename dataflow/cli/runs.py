@@ -54,7 +54,9 @@ for command in (logs, story, compare, prune, cancel, pause, resume, approve):
 @click.option("--since", type=WHEN, help="Begun at or after: 2026-01-31, or 7d (ago).")
 @click.option("--nested", is_flag=True, help="Also runs that were begun in others.")
 @click.option("--within", metavar="RUN", help="Runs that were begun in this one.")
-@click.option("--limit", default=MANY_ROWS, show_default=True, help="Rows at most; 0 means all.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=MANY_ROWS, show_default=True, help="Rows at most; 0 means all."
+)
 @as_json
 @in_history
 def ls(url: str | None, *, limit: int, within: str | None, as_json: bool, **which: Any) -> None:

@@ -114,9 +114,18 @@ def resume(
     if run.resuming is None or run.state.type is StateType.SUSPENDED:
         answer = _ask(run, "resume", key, given, wait_seconds, runs_here=not later)
     else:
-        _choose_history(click.get_current_context().params["url"])
-        answer = str(run.resume())
+        answer = _taken_up(run, key, given, later=later)
     _print_answer(run, "resumed", answer, as_json=as_json)
+
+
+def _taken_up(run: PastRun, key: str | None, given: str | None, *, later: bool) -> str:
+    """Run again what ended before its time; its input is for the pause that it had come to."""
+    if key is not None or later:
+        hint = "--later" if later else "--key"
+        raise click.BadParameter(f"nobody waits in this run: it is {run.state.name}", param_hint=hint)
+    run_input = None if given is None else _parsed(given)
+    _choose_history(click.get_current_context().params["url"])
+    return str(run.resume(run_input))
 
 
 @click.command(

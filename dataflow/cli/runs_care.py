@@ -22,6 +22,8 @@ __all__ = ["prune"]
 
 DAY_SECONDS: Final = 86_400.0
 MANY_ROWS: Final = 20
+NO_DAYS: Final = 1e-9
+"""What lets all runs go that have ended: 0 means in the settings that none goes."""
 
 
 @click.command(
@@ -48,17 +50,20 @@ def prune(url: str | None, *, max_age: float | None, keep_runs: int | None, dele
     if max_age is None and keep_runs is None:
         settings = importlib.import_module("dataflow.settings").settings()  # slow to load, and mostly not needed
         keep_days, keep_runs = settings.history_keep_days, settings.history_keep_runs
+    elif max_age == 0 or keep_runs == 0:
+        keep_days, keep_runs = NO_DAYS, None
     going = Runs(
         [PastRun(reader, row) for row in reader.outdated(keep_days=keep_days, keep_runs=keep_runs, now=time.time())]
     )
+    found = going.to_dicts()  # read before they go, and said after that
+    if delete:
+        reader.delete_runs([run.id for run in going])
     if as_json:
-        print_json({"deleted": delete, "runs": going.to_dicts()})
+        print_json({"deleted": delete, "runs": found})
     elif not going:
         click.echo("Nothing to remove.")
     else:
         _print_going(going, delete=delete)
-    if delete:
-        reader.delete_runs([run.id for run in going])
 
 
 def _print_going(going: Runs, *, delete: bool) -> None:

@@ -13,7 +13,7 @@ from dataflow.cli.output import Column, print_facts, print_table
 from dataflow.history.past_runs import PastRun
 from dataflow.history.tables import Table
 from dataflow.quantities import shown_here, shown_number, shown_seconds
-from dataflow.states import GOOD
+from dataflow.states import GOOD, StateType
 
 __all__ = ["print_report", "print_rows"]
 
@@ -68,6 +68,7 @@ def _facts(run: PastRun) -> dict[str, str]:
         "run": run.id,
         "flow": run.flow if run.name == run.flow else f"{run.flow} ({run.name})",
         "state": f"{run.state.name}: {message}" if message else run.state.name,
+        "asks for": "; ".join(run.asks),
         "started": f"{shown_here(run.started)}, {took} {shown_seconds(run.seconds)}",
         "parameters": ", ".join(f"{name}={value}" for name, value in run.parameters.items()),
         "tags": ", ".join(run.tags),
@@ -93,10 +94,17 @@ def _next_steps(run: PastRun) -> Iterator[str]:
     if failed is not None:
         yield f"dataflow runs story {run.id} {shlex.quote(_first_place(failed))}"
     yield f"dataflow runs logs {run.id}{' --follow' if run.goes_on else ''}"
+    asks_input = " --input JSON" if run.asks else ""
     if run.goes_on:
+        awaits_approval = any(node.count(StateType.PAUSED) for node in run.nodes)
+        if awaits_approval:
+            yield f"dataflow runs approve {run.id}"
+        if run.state.type is StateType.PAUSED and (run.asks or not awaits_approval):
+            yield f"dataflow runs resume {run.id}{asks_input}"
         yield f"dataflow runs cancel {run.id}"
     if run.resuming is not None:
-        yield run.resuming.command or f"in Python: {run.resuming.python.replace(chr(10), '; ')}"
+        python = run.resuming.python.replace(chr(10), "; ")
+        yield f"{run.resuming.command}{asks_input}" if run.resuming.command else f"in Python: {python}"
 
 
 def _first_place(node: Any) -> str:

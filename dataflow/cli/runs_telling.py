@@ -33,7 +33,7 @@ __all__ = ["compare", "logs", "story"]
 @click.argument("place", required=False)
 @click.option("--level", metavar="NAME", help="At least this level: warning. What was printed has none.")
 @click.option("--text", metavar="TEXT", help="Only lines in which this stands.")
-@click.option("--limit", default=0, help="The last so many lines; 0 means all.")
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="The last so many lines; 0 means all.")
 @click.option("--follow", is_flag=True, help="Go on until the run has ended. With --json one object a line.")
 @as_json
 @in_history
@@ -42,7 +42,7 @@ def logs(
 ) -> None:
     """Print what a RUN has logged and printed.
 
-    PLACE is one node or element of it: load, load[17].
+    PLACE is one node or element of it: load, load[17]; flow is the body of the flow.
     """
     node, index = (None, None) if place is None else _parsed(place)
     try:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import cloudpickle
 
 from dataflow.compiler.program import ByKey, Guard, Program
 from dataflow.compiler.recipes import (
@@ -28,13 +25,14 @@ from dataflow.compiler.recipes import (
 )
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.items import GeneratorItems, slice_of
+from dataflow.engine.pickles import dumps
 from dataflow.engine.records import BatchRecord, StageRecord
 from dataflow.engine.wiring import Wiring
 from dataflow.errors import UnpicklableArgument
 from dataflow.graph.nodes import Collection, Constant, Elements, Input, Items, Rows, Template, Whole
 from dataflow.states import StateType
 
-__all__ = ["Assembled", "Assembler", "dumps", "pickled_batch", "pickled_program"]
+__all__ = ["Assembled", "Assembler", "pickled_batch", "pickled_program"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -271,15 +269,6 @@ class _Keys:
 
     def position(self, key: str) -> int:
         return self.positions.setdefault(key, len(self.positions))
-
-
-def dumps(value: Any) -> bytes:
-    """Pickle; by value where a name could not be looked up on a worker (functions and classes of ``__main__``)."""
-    try:
-        data = pickle.dumps(value, protocol=5)
-    except Exception:  # noqa: BLE001 - boundary: pickling runs users' code; cloudpickle decides
-        return cloudpickle.dumps(value, protocol=5)  # type: ignore[no-any-return]
-    return cloudpickle.dumps(value, protocol=5) if b"__main__" in data else data
 
 
 def pickled_program(program: Program) -> bytes | UnpicklableArgument:

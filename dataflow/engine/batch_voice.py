@@ -165,12 +165,11 @@ class BatchVoice:
         waited = time.monotonic() - self._sent
         if self._bytes >= SEND_BYTES or waited >= SEND_SECONDS:
             self._send()
-        elif self._timer is None:
+        elif self._timer is None and self._is_open:
             self._timer = threading.Timer(SEND_SECONDS - waited, self._send_on_time)
             self._timer.name, self._timer.daemon = "dataflow-notices", True
-            with contextlib.suppress(
-                RuntimeError
-            ):  # no thread can be started: it goes with the next line, or at the end
+            # Where no thread can be started, it goes with the next line, or at the end.
+            with contextlib.suppress(RuntimeError):
                 self._timer.start()
 
     def _send_on_time(self) -> None:
@@ -192,8 +191,8 @@ class BatchVoice:
     def end(self) -> None:
         """The batch has ended: send what is left; what its threads say from now on is not taken any more."""
         with self._lock:
-            self._lines.end()
             self._is_open = False
+            self._lines.end()
             self.whereabouts.ledger = None  # who still refers to this voice must not hold the values of the batch
             if self._timer is not None:
                 self._timer.cancel()

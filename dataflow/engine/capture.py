@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,9 @@ __all__ = ["HeardStream", "captured"]
 
 DEBUGGERS = frozenset({"bdb", "cmd", "pdb"})
 """Modules that talk to a person, not to a log."""
+
+MOST_KEPT = 16
+"""Of so many streams what listened to them is kept."""
 
 
 class HeardStream:
@@ -36,13 +40,19 @@ class HeardStream:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (getattr, (sys, "stdout"))  # elsewhere, what is printed to there
+
     def write(self, text: str) -> int:
         """Print, and be heard."""
         voice = hearing_voice()
         is_talk = sys._getframe(1).f_globals.get("__name__") in DEBUGGERS
         if voice is not None and type(text) is str and not is_talk and voice.write(text):
             return len(text)
-        return len(text) if self.stream is None else self.stream.write(text)
+        if self.stream is None:
+            return len(text)
+        with hushed():  # a stream that the user has put over one of these leads to that again
+            return self.stream.write(text)  # type: ignore[no-any-return]
 
     def writelines(self, lines: Any) -> None:
         """Print several."""
@@ -62,6 +72,7 @@ class _Capture:
         self._lock = threading.Lock()
         self._listening = 0
         self._handle: Any = None
+        self._kept: deque[HeardStream] = deque(maxlen=MOST_KEPT)
 
     def begin(self) -> None:
         """One more listens."""
@@ -71,7 +82,18 @@ class _Capture:
                 self._handle = logging.Logger.callHandlers
                 logging.Logger.callHandlers = _heard_by(self._handle)  # type: ignore[method-assign]
             if not isinstance(sys.stdout, HeardStream):  # somebody may have put another in its place meanwhile
-                sys.stdout = HeardStream(sys.stdout)
+                sys.stdout = self._over(sys.stdout)
+
+    def _over(self, stream: Any) -> HeardStream:
+        """What listens to a stream, the same one each time.
+
+        ``print`` holds no reference to ``sys.stdout``: were it freed while another thread prints, Python would crash.
+        """
+        found = next((one for one in self._kept if one.stream is stream), None)
+        if found is None:
+            found = HeardStream(stream)
+            self._kept.append(found)
+        return found
 
     def end(self) -> None:
         """One fewer listens; what others have put over ours meanwhile is left alone, and ours then is silent."""

@@ -58,6 +58,8 @@ class Nest:
         self.depth: int = depth if outer is None else outer.depth
         self._outer = outer
         self._lock = threading.Lock()
+        self._holding = threading.RLock()
+        """Held until all runs of it were told, so that none is told the older word last."""
         self._runs: set[Cancellable] = set()
         self._is_cancelled = False
         self._is_held = False
@@ -90,9 +92,9 @@ class Nest:
             if self._is_cancelled:
                 raise Cancelled("what began this run was cancelled before", where=repr(run))
             self._runs.add(run)
-            is_held = self._is_held
-        if is_held:
-            run.hold_sending(OUTER, held=True)
+        with self._holding:
+            if self._is_held:
+                run.hold_sending(OUTER, held=True)
 
     def remove(self, run: Cancellable) -> None:
         """A run of this nest has ended."""
@@ -101,11 +103,10 @@ class Nest:
 
     def hold(self, held: bool) -> None:
         """Have nothing of the runs in it sent, or let them go on."""
-        with self._lock:
+        with self._holding:
             self._is_held = held
-            runs = list(self._runs)
-        for run in runs:
-            run.hold_sending(OUTER, held=held)
+            for run in self.runs:
+                run.hold_sending(OUTER, held=held)
 
     @property
     def runs(self) -> list[Cancellable]:

@@ -104,7 +104,7 @@ def _walked(ledger: Ledger, batch: Batch, dependencies: Sequence[Any], context: 
     deadline = began + batch.budget_seconds if batch.budget_seconds is not None else float("inf")
     token = inside_task.set(ledger.nested)
     try:
-        if context.run_id in cancelled_runs or is_withdrawn(context.run_id, batch.number):
+        if _is_stopped(batch, context):
             return 0
         if ledger.program.is_kept:
             return _walk_persisted(ledger, frame, columns, batch, context, deadline)
@@ -179,7 +179,13 @@ def _controlled(ledger: Ledger, progress: Progress, batch: Batch, context: Worke
     """The control of a walk, known to this process, because the batch may be asked for its rest, or to stop."""
     control = running[context.run_id, batch.number] = Control(progress, context.clock, deadline)
     control.on_cancel = ledger.ends
+    control.recalled = _is_stopped(batch, context)  # whoever has asked for that meanwhile did not find it
     return control
+
+
+def _is_stopped(batch: Batch, context: WorkerContext) -> bool:
+    """Whether nothing of the batch is to be begun, because its run was cancelled, or paused after it was sent."""
+    return context.run_id in cancelled_runs or is_withdrawn(context.run_id, batch.number)
 
 
 def _frame(program: Program, batch: Batch, dependencies: Sequence[Any]) -> tuple[list[Any], list[Sequence[Any]], bool]:

@@ -19,6 +19,7 @@ from operator import attrgetter
 from dataflow.graph.nodes import Argument, Elements, Input, Items, Node, Rows, Space, Whole, inputs_of
 from dataflow.known_limits import effective
 from dataflow.rules import Rules
+from dataflow.triggers import manual_only
 
 __all__ = ["Stage", "form_stages"]
 
@@ -125,6 +126,8 @@ def _is_near(node: Node, used: Input) -> bool:
     up = used.node
     if used.depth or used.index is not None or used.allow_failure or up.task.is_async != node.task.is_async:
         return False
+    if node.space is not None and node.task.rules.trigger == manual_only:
+        return False  # approvals may take days: what a map has done before is seen as done, and can be cancelled
     if up.task.batch_size != node.task.batch_size or not _same_limits(up.task.rules, node.task.rules):
         return False
     if node.space is None or up.space is None:

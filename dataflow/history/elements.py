@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
+from dataflow.errors import UsageError
 from dataflow.history.element_columns import ElementColumns, Texts
 from dataflow.history.filters import States, states_of
 from dataflow.history.tables import Field, aligned, html_table, optional_package
@@ -146,6 +147,8 @@ class Elements:
         return chosen if limit is None else chosen[:limit]
 
     def _raising(self, exception: str | type) -> Elements:
+        if not isinstance(exception, str | type):
+            raise UsageError(f"exception={exception!r} is no type of exceptions", fix='OSError, or "OSError"')
         wanted = exception if isinstance(exception, str) else exception.__qualname__
         types, _ = self._all.words(self._at)
         return Elements(self._all, self._at[_named(types, lambda name: name == wanted or name.endswith(f".{wanted}"))])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dataflow.database.rows import ExecutionRow
 from dataflow.errors import HistoryError
-from dataflow.history.logs import LogLine, Logs, lines_of
+from dataflow.history.logs import BODY, LogLine, Logs, lines_of
 from dataflow.history.nodes import Nodes, PastNode
 from dataflow.history.tables import Field, Table
 from dataflow.states import FINAL, NAMES, State, StateType
@@ -138,15 +138,17 @@ class PastExecution:
 
         Args:
             seen: 0, or how far it was the last time.
-            node: name of a node; lines of a node that is not there yet are none.
+            node: name of a node, ``"flow"`` for the body; lines of a node that is not there yet are none.
             which: as for `logs`.
         """
         numbers = {one.slug: one.number for one in self.nodes}
-        if node is not None and node not in numbers:
+        is_of_body = node == BODY and node not in numbers
+        if node is not None and node not in numbers and not is_of_body:
             return [], seen
         names = {one.number: (one.slug, one.is_mapped) for one in self.nodes}
-        rows = self._reader.logs(self.id, node=None if node is None else numbers[node], after_id=seen)
-        return lines_of((row for _, row in rows), names, **which), max((at for at, _ in rows), default=seen)
+        rows = self._reader.logs(self.id, node=None if node is None else numbers.get(node), after_id=seen)
+        wanted = (row for _, row in rows if row.node is None or not is_of_body)
+        return lines_of(wanted, names, **which), max((at for at, _ in rows), default=seen)
 
 
 class Executions(Table[PastExecution]):

@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from dataflow.database.reader import Reader
-from dataflow.errors import HistoryError
+from dataflow.errors import HistoryError, UsageError
 from dataflow.history.filters import Moment, States, moment_of, states_of
 from dataflow.history.past_runs import PastRun, Runs
-from dataflow.history.where import history_url
+from dataflow.history.where import VARIABLE, history_url
 from dataflow.states import FINAL, StateType
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def run(id_or_prefix: str = LAST, *, url: str | None = None) -> PastRun:
 
     Raises:
         HistoryError: there is no such run, or several whose ids begin so, or the database cannot be read.
+        UsageError: it is no id.
 
     Example:
         >>> from dataflow import flow, history
@@ -86,12 +87,20 @@ def run(id_or_prefix: str = LAST, *, url: str | None = None) -> PastRun:
         >>> history.run(state.run.id).state.name
         'Completed'
     """
+    if not isinstance(id_or_prefix, str):
+        raise UsageError(f"{id_or_prefix!r} is no id of a run", fix='an id, its first digits, or "last"')
     reader = Reader(history_url(url))
     row = _last(reader) if id_or_prefix == LAST else reader.run(id_or_prefix)
     if row is None:
-        what = "there is no run yet" if id_or_prefix == LAST else f"there is no run {id_or_prefix!r}"
-        raise HistoryError(what, where=f"history {reader.where}", fix="see `dataflow runs ls`")
+        raise _no_run(id_or_prefix, reader)
     return PastRun(reader, row)
+
+
+def _no_run(asked: str, reader: Reader) -> HistoryError:
+    what, fix = f"there is no run {asked!r}", "see `dataflow runs ls`"
+    if asked == LAST:
+        what, fix = "there is no run yet", f"run a flow, or name another database by {VARIABLE}"
+    return HistoryError(what, where=f"history {reader.where}", fix=fix)
 
 
 def _last(reader: Reader) -> RunRow | None:

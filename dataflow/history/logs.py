@@ -13,9 +13,11 @@ from dataflow.errors import HistoryError
 from dataflow.history.tables import Field, Table
 from dataflow.quantities import shown_clock
 
-__all__ = ["LogLine", "Logs", "level_of", "lines_of"]
+__all__ = ["BODY", "LogLine", "Logs", "level_of", "lines_of"]
 
 PRINTED = "print"
+BODY = "flow"
+"""What the body of the flow is called where lines are shown and chosen, unless a node is called so."""
 
 
 class LogLine(NamedTuple):
@@ -38,11 +40,12 @@ class LogLine(NamedTuple):
 
     @property
     def level_name(self) -> str:
-        """``"INFO"``; ``"PRINT"`` for what was printed."""
-        return logging.getLevelName(self.level) if self.level else PRINTED.upper()
+        """``"INFO"``; ``"print"`` for what was printed."""
+        return logging.getLevelName(self.level) if self.level else PRINTED
 
     def __str__(self) -> str:
-        return f"{shown_clock(self.time)} | {self.level_name:<7} | {self.place or 'flow'} | {self.message}"
+        place = (self.place or BODY) + (f" (attempt {self.attempt})" if self.attempt > 1 else "")
+        return f"{shown_clock(self.time)} | {self.level_name:<7} | {place} | {self.message}"
 
 
 class Logs(Table[LogLine]):

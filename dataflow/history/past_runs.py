@@ -15,9 +15,9 @@ from dataflow.errors import HistoryError
 from dataflow.history.executions import Executions, PastExecution
 from dataflow.history.filters import States
 from dataflow.history.liveness import AT_REST, seen_state
-from dataflow.history.logs import Logs
+from dataflow.history.logs import BODY, Logs
 from dataflow.history.nodes import Nodes, PastNode
-from dataflow.history.resuming import Resuming, resuming_of, take_up
+from dataflow.history.resuming import ENDED_EARLY, WAITING, Resuming, asked_text, resuming_of, take_up
 from dataflow.history.tables import Field, Table, utc
 from dataflow.quantities import shown_here, shown_seconds
 from dataflow.states import NAMES, State, StateType
@@ -151,23 +151,34 @@ class PastRun:
         return resuming_of(row, self.state, keeps_results=keeps_results)
 
     @property
+    def asks(self) -> list[str]:
+        """What it asks people for: ``"pause-1: Choice (sample: string, weight: number = 1.0)"``."""
+        rows = self._reader.requests(self.id, open_only=True) if self.state.type in WAITING else []
+        return list(filter(None, map(asked_text, rows)))
+
+    @property
     def is_resumable(self) -> bool:
         """Whether it ended before its time, and can be resumed without running again what is kept."""
         return self.resuming is not None
 
-    def resume(self) -> State[Any]:
+    def resume(self, run_input: Any = None) -> State[Any]:
         """Take it up again here, by the file and the arguments it was run with: what it has kept is not run again.
+
+        Args:
+            run_input: what it asked for when it was suspended, or when its process ended.
 
         Raises:
             HistoryError: it cannot be resumed, or only by its flow: see `resuming`.
+            InputError: the input does not fit; nothing was run.
         """
         if self.resuming is None:
             fix = "runs can be resumed that ended before their time and have kept results, or were suspended"
-            raise HistoryError(f"it is {self.state.name}, or kept nothing", where=f"run {self.id}", fix=fix)
+            kept_nothing = ", and has kept no results" if self.state.type in ENDED_EARLY else ""
+            raise HistoryError(f"it is {self.state.name}{kept_nothing}", where=f"run {self.id}", fix=fix)
         if not self.resuming.command:
             problem = "it was not kept where its flow is, or with which arguments it was called"
             raise HistoryError(problem, where=f"run {self.id}", fix=self.resuming.python)
-        return take_up(self._reader.run(self.id) or self.row)
+        return take_up(self._reader.run(self.id) or self.row, run_input)
 
     # What is in it
 
@@ -197,7 +208,7 @@ class PastRun:
         """Elements of its last execution that have ended and fit everything that is given.
 
         Args:
-            node: name of their node.
+            node: name of their node; ``"load[17]"`` is one element of it.
             state: a state or several, by type or name.
             exception: type of their exception, or its name with or without its module.
             worker: name of the worker they ran on.
@@ -208,7 +219,8 @@ class PastRun:
             HistoryError: there is no such node.
             UsageError: there is no such state.
         """
-        found = self._last.elements(node)
+        node, index = _node_and_index(node)
+        found = self._last.elements(node).where(index=index)
         return found.where(
             state=state, exception=exception, worker=worker, longer_than_seconds=longer_than_seconds, limit=limit
         )
@@ -224,7 +236,7 @@ class PastRun:
         """What its elements and the body of its flow logged and printed, in all its executions.
 
         Args:
-            node: name of a node.
+            node: name of a node, ``"load[17]"`` for one element, ``"flow"`` for the body.
             index: index of an element.
             level: at least this level, ``"WARNING"`` or its number; what was printed has level 0.
             text: only lines in which this stands.
@@ -232,7 +244,9 @@ class PastRun:
         Raises:
             HistoryError: there is no such node or level.
         """
-        if node is not None and not any(node == one.slug for each in self.executions for one in each.nodes):
+        if index is None:
+            node, index = _node_and_index(node)
+        if node not in {None, BODY} and not any(node == one.slug for each in self.executions for one in each.nodes):
             self.node(node)  # says what there is
         return Logs([line for one in self.executions for line in one.logs(node, index=index, level=level, text=text)])
 
@@ -288,10 +302,20 @@ class PastRun:
         found: ResultReference | None = results.reference_of(self._reader, self.row, self._last.row, place)
         return found
 
-    def compare(self, other: PastRun) -> Comparison:
-        """How a later run differs from this one."""
+    def compare(self, other: PastRun | str) -> Comparison:
+        """How a later run differs from this one.
+
+        Args:
+            other: the run, or its id.
+
+        Raises:
+            HistoryError: there is no such run.
+        """
+        row = self._reader.run(other) if isinstance(other, str) else other.row
+        if row is None:
+            raise HistoryError(f"there is no run {other!r}", where=f"history {self._reader.where}", fix="see runs()")
         comparing = importlib.import_module("dataflow.history.comparing")
-        comparison: Comparison = comparing.compare(self._reader, self.row, other.row)
+        comparison: Comparison = comparing.compare(self._reader, self.row, row)
         return comparison
 
     # As a table
@@ -338,6 +362,15 @@ class PastRun:
     def _repr_html_(self) -> str:
         message = f"<p>{html.escape(self.state.message)}</p>" if self.state.message else ""
         return f"<p><b>{html.escape(self._head())}</b></p>{message}{self.nodes._repr_html_()}"
+
+
+def _node_and_index(place: str | None) -> tuple[str | None, int | None]:
+    """What ``"load[17]"`` means: a node, and which of its elements."""
+    if place is None or "[" not in place:
+        return place, None
+    places = importlib.import_module("dataflow.places")  # it loads graphs, which lists of runs do not need
+    found: tuple[str, int | None] = places.parse_place(place)
+    return found
 
 
 class Runs(Table[PastRun]):

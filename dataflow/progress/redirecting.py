@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,9 @@ from dataflow.engine.capture import HeardStream
 __all__ = ["redirected"]
 
 Undo = Callable[[], None]
+
+_kept: deque[FileProxy] = deque(maxlen=16)
+"""``print`` holds no reference to ``sys.stdout``: were it freed while another thread prints, Python would crash."""
 
 
 def redirected(console: Console) -> Undo:
@@ -42,6 +46,7 @@ def redirected(console: Console) -> Undo:
 def _lead(name: str, outer: Any, stream: Any, proxy: FileProxy) -> Undo:
     # What listens to the stream goes on listening: it stays the outermost.
     handlers = _handlers_to(stream)
+    _kept.append(proxy)
     _put(name, stream, proxy)
     for handler in handlers:
         handler.setStream(proxy)

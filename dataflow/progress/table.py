@@ -16,7 +16,8 @@ LEAST_LINES = 3
 NARROW_BAR, WIDE_BAR = 10, 24
 WIDE_COLUMNS = 100
 """A terminal that has so many shows wide bars."""
-MOST_NAME_COLUMNS = 36
+MOST_NAME_COLUMNS, LEAST_NAME_COLUMNS = 36, 12
+"""A name is cut to make room for the numbers, but not to less than this."""
 
 COUNT_STYLES = {"failed": "red", "cancelled": "red", "waiting": "yellow"}
 """Of what few elements are; of anything else it is blue."""
@@ -93,9 +94,15 @@ def _counted(number: int, one: str, many: str = "") -> str:
 
 def _rows(lines: Sequence[Line], width: int) -> list[Text]:
     # Put together here and not by a table of rich, which takes ten times as long.
+    if not lines:
+        return []
     rows = [_cells(line, WIDE_BAR if width >= WIDE_COLUMNS else NARROW_BAR) for line in lines]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     shown = [column for column, most in enumerate(widths) if most]
+    beside = sum(widths[column] + 2 for column in shown if column)
+    widths[0] = min(widths[0], max(LEAST_NAME_COLUMNS, min(MOST_NAME_COLUMNS, width - beside)))
+    for row in rows:
+        row[0].truncate(widths[0], overflow="ellipsis")
     texts = [Text("  ").join(_aligned(row[column], widths[column], column) for column in shown) for row in rows]
     for line, text in zip(lines, texts, strict=True):
         text.no_wrap, text.overflow = True, "ellipsis"
@@ -111,12 +118,10 @@ def _aligned(cell: Text, width: int, column: int) -> Text:
 
 
 def _cells(line: Line, bar_width: int) -> list[Text]:
-    name = Text(line.label)
-    name.truncate(MOST_NAME_COLUMNS, overflow="ellipsis")
     eta = shown_eta(line.eta_seconds)
     plain = [shown_done(line), shown_share(line), shown_rate(line.rate), f"ETA {eta}" if eta else ""]
     done, share, rate, rest = map(Text, plain)
-    return [name, _bar(line, bar_width), done, share, _counts(line), rate, rest]
+    return [Text(line.label), _bar(line, bar_width), done, share, _counts(line), rate, rest]
 
 
 def _counts(line: Line) -> Text:

@@ -173,7 +173,10 @@ def test_compare_says_what_changed(run: Run) -> None:
         (["cancel", FAILED], 1, "it does not go on, it is Failed; instead: weather.resume("),
         (["approve", FIRST], 1, "it does not go on, it is Completed; instead: run its flow again"),
         (["resume", FAILED], 1, f'it was called; instead: weather.resume("{FAILED}", ...)'),
-        (["resume", CRASHED, "--input", "{"], 1, "weather.py"),
+        (["resume", CRASHED], 1, "weather.py"),
+        (["resume", CRASHED, "--input", "{"], 2, "it is no JSON"),
+        (["resume", CRASHED, "--later"], 2, "nobody waits in this run: it is Crashed"),
+        (["ls", "--limit", "-1"], 2, "-1 is not in the range"),
         (["show"], 2, "Missing argument 'RUN'"),
     ],
 )
@@ -213,6 +216,8 @@ def test_prune_removes_only_with_delete(run: Run) -> None:
     assert run("prune", "--keep", "2", "--delete").stdout.endswith("\n1 run removed.\n")
     assert [row["run"] for row in given(run, "ls")] == [CRASHED, FAILED]
     assert run("prune", "--keep", "2").stdout == "Nothing to remove.\n"
+    assert len(given(run, "prune", "--keep", "0", "--delete")["runs"]) == 2
+    assert given(run, "ls") == []
 
 
 @pytest.fixture
@@ -271,23 +276,27 @@ def until(holds: Callable[[], Any], seconds: float = 20.0) -> None:
 
 SCRIPT = """
 import os
+import threading
 import time
-from dataflow import flow, task
+from dataflow import flow, pause_flow_run, task
+from dataflow.database.reader import Reader
 
 @task(persist_result=True)
 def load(number):
     return number + 1
 
-@task
-def finish(number):
-    if "BROKEN" in os.environ:
-        time.sleep(0.6)  # until what was kept has been written down
-        os._exit(7)
-    return number
+def die():
+    reader = Reader(os.environ["DATAFLOW_HISTORY"])
+    while not any(reader.requests(run.id, open_only=True) for run in reader.runs()):
+        time.sleep(0.02)
+    os._exit(7)
 
 @flow(cluster="inline")
 def broken(start):
-    return finish(load(start))
+    number = load(start)
+    if "BROKEN" in os.environ:
+        threading.Thread(target=die).start()
+    print(number + pause_flow_run(wait_for_input=int, timeout=20))
 
 if __name__ == "__main__":
     broken(4)
@@ -295,7 +304,7 @@ if __name__ == "__main__":
 
 
 def test_a_run_that_died_is_resumed_by_its_id_in_another_process(tmp_path: Path) -> None:
-    """What a dead process left is shown as Crashed, and the command takes what it kept and runs the rest."""
+    """A dead process is shown as a crash; the command takes what was kept, gives what was asked for, and ends it."""
     script = tmp_path / "job.py"
     script.write_text(SCRIPT)
     environment = {
@@ -308,9 +317,10 @@ def test_a_run_that_died_is_resumed_by_its_id_in_another_process(tmp_path: Path)
     url = environment[VARIABLE]
     run = history.run(url=url)
     assert (run.flow, run.state.name) == ("broken", "Crashed")
-    command = [sys.executable, "-m", "dataflow", "runs", "resume", run.id]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+    command = [sys.executable, "-m", "dataflow", "runs", "resume", run.id, "--input"]
+    done = subprocess.run([*command, "37"], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stdout == f"42\nRun {run.id}: Completed()\n"
     again = history.run(run.id, url=url)
     assert (again.state.name, [one.state.name for one in again.executions]) == ("Completed", ["Crashed", "Completed"])
     assert again.node("load").state.name == "Cached"

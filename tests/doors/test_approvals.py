@@ -50,6 +50,18 @@ def test_a_flow_of_the_block_is_paused_until_it_is_approved(cluster: str) -> Non
     assert state.result[announced].result == "released 20"
 
 
+def test_a_paused_flow_can_be_waited_for_while_somebody_else_approves(cluster: str) -> None:
+    """wait() gives the state after the rest has run, whoever has approved it."""
+    with Flow("releases") as releases:
+        released = release(build(1))
+    state = releases.run(cluster=cluster)
+    friend = threading.Timer(0.05, state.run.approve)
+    friend.start()
+    assert state.wait().name == "Completed"
+    friend.join()
+    assert state.result[released].result == 20
+
+
 def test_elements_of_a_map_wait_each(cluster: str) -> None:
     """Every element of a map waits; one approval is for all of them."""
     with Flow("releases") as releases:
@@ -58,6 +70,31 @@ def test_elements_of_a_map_wait_each(cluster: str) -> None:
     assert [element.name for element in state.result[released].map_states] == ["Paused"] * 3
     assert state.approve().name == "Completed"
     assert state.result[released].result == [20, 30, 40]
+
+
+def test_what_a_map_has_done_before_an_approval_is_done(cluster: str) -> None:
+    """Its elements are Completed while those that wait for the approval are Paused."""
+    with Flow("releases") as releases:
+        built = build.map([1, 2, 3])
+        released = release.map(built)
+    state = releases.run(cluster=cluster)
+    assert [element.name for element in state.result[built].map_states] == ["Completed"] * 3
+    assert [element.name for element in state.result[released].map_states] == ["Paused"] * 3
+    assert state.approve(released).name == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("release[1]", "single elements cannot be approved"), ("build", "it waits for no approval")],
+)
+def test_what_cannot_be_approved_is_an_error(place: str, words: str) -> None:
+    """Elements of a map are approved together, and other triggers wait for nobody."""
+    with Flow("releases") as releases:
+        release.map(build.map([1, 2, 3]))
+    state = releases.run(cluster="inline")
+    with pytest.raises(UsageError, match=words):
+        state.approve(place)
+    assert state.approve("release").name == "Completed"
 
 
 def test_a_running_flow_is_approved_from_outside(client: Client) -> None:

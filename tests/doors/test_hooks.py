@@ -446,3 +446,32 @@ def test_tasks_without_hooks_start_nothing() -> None:
 
     assert body() == []
     assert task(invert).spec.hooks is None
+
+
+def test_hooks_may_use_the_event_loop_of_an_async_flow() -> None:
+    """After a body that has raised its event loop is free, so that a hook can have something done there and wait."""
+    found: list[str] = []
+    loops: list[asyncio.AbstractEventLoop] = []
+    begun, raises = threading.Event(), threading.Event()
+
+    async def answer() -> str:
+        return "answered"
+
+    def told(*_: Any) -> None:
+        begun.set()
+        assert raises.wait(5)
+        found.append(asyncio.run_coroutine_threadsafe(answer(), loops[0]).result(2))
+
+    double = task(lambda x: 2 * x, name="double", on_completion=[told])
+
+    @flow(cluster="threads")
+    async def broken() -> None:
+        loops.append(asyncio.get_running_loop())
+        double.submit(1)
+        assert await asyncio.to_thread(begun.wait, 5)
+        raises.set()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(broken())
+    assert found == ["answered"]

@@ -6,6 +6,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from dataflow.errors import InputError, UsageError
 from dataflow.input import InputType, RunInput
 from dataflow.input_schemas import complaints
 from dataflow.limits import concurrency
+from dataflow.pauses import PAUSE, Pauses
 from dataflow.recording.entrypoints import entrypoint_of, load_entrypoint
 from dataflow.triggers import manual_only
 
@@ -56,6 +58,11 @@ GOOD = {"place": {"city": "Rome"}, "sizes": [1, "2"], "colour": "blue", "is_urge
         (int, {"value": "3"}, []),
         (float, "1e3", []),
         (int | None, None, []),
+        (int | None, {"value": 3}, []),
+        (int, "nan", ["'nan' is no integer"]),
+        (bool, "True", []),
+        (timedelta, 5, []),
+        (Place, Place(city="Rome"), []),
         (dict[str, int], {"value": 3}, []),
     ],
 )
@@ -210,3 +217,17 @@ def test_a_paused_run_holds_no_place_of_a_limit() -> None:
     finally:
         run.resume()
     assert run.result(timeout=20) == [0.001] * 200
+
+
+def test_an_answer_is_noted_after_its_question() -> None:
+    """Whoever answers as soon as the pause is seen is not overwritten by the question: what is noted last counts."""
+    noted: list[Any] = []
+    pauses = Pauses(
+        "5d2c1f0a9b3e",
+        hold=lambda held: None,
+        tell=lambda state: pauses.resume(3) if state.is_paused() else None,
+        note=lambda question, answer: noted.append(answer and answer.value),
+        earlier=dict,
+    )
+    assert pauses.wait(pauses.question(PAUSE, int, 5.0, None)) == 3
+    assert noted == [None, 3]

@@ -29,10 +29,15 @@ ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from dataflow import flow, suspend_flow_run, task
 
 HERE = Path(__file__).parent
+
+@dataclass
+class Weight:
+    factor: int
 
 @task
 def load(x):
@@ -44,8 +49,8 @@ def load(x):
 @flow(cluster="inline", persist_result=True, result_storage=HERE / "store")
 def weighed(count: int, name: str = "all"):
     doubled = load.map(range(count)).result()
-    factor = suspend_flow_run(wait_for_input=int)
-    (HERE / "answer").write_text(f"{name}: {factor * sum(doubled)}")
+    given = suspend_flow_run(wait_for_input=Weight)
+    (HERE / "answer").write_text(f"{name}: {given.factor * sum(doubled)}")
 
 if __name__ == "__main__":
     print(weighed(3, name="few", return_state=True).run.id)
@@ -97,11 +102,12 @@ def test_another_process_takes_up_a_suspended_run(tmp_path: Path) -> None:
     script.write_text(SCRIPT)
     run_id = python(str(script))
     assert (tmp_path / "calls").read_text().split() == ["0", "1", "2"]
-    with pytest.raises(InputError, match=r"suspend-1 of run .* it asks for int: 'ten' is no integer"):
-        ask_run(run_id, "resume", body={"input": "ten"})
+    with pytest.raises(InputError, match=r"suspend-1 of run .* it asks for Weight: factor: 'ten' is no integer"):
+        ask_run(run_id, "resume", body={"input": {"factor": "ten"}})
     with pytest.raises(UsageError, match="it is suspended, so nothing of it goes on"):
         ask_run(run_id, "pause")
-    python("-c", f"from dataflow import resume_flow_run; resume_flow_run({run_id!r}, run_input=10)")
+    code = "import weighing; from dataflow import resume_flow_run; resume_flow_run({!r}, run_input=weighing.Weight(10))"
+    python("-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code.format(run_id)}")
     assert (tmp_path / "answer").read_text() == "few: 60"
     assert (tmp_path / "calls").read_text().split() == ["0", "1", "2"]
     states = [one.name for one in reader().states(run_id)]
@@ -118,7 +124,9 @@ def test_a_paused_run_is_resumed_from_another_process() -> None:
 
     run = asking.start()
     until(lambda: [one.key for one in reader().requests(run.id, open_only=True)] == ["pause-1"])
+    run.run.asked(reader().requests(run.id)[0])  # as all that is found open: a run does not answer itself
     (refused,) = ask_elsewhere(run.id, ("resume", "", {"input": "old"}))
+    assert [one.key for one in reader().requests(run.id, open_only=True)] == ["pause-1"]
     assert refused["type"] == "InputError"
     assert "Input should be a valid integer" in refused["error"]
     code = f"from dataflow import resume_flow_run; resume_flow_run({run.id!r}, run_input=41)"

@@ -88,6 +88,15 @@ def test_table_of_a_narrow_terminal_has_short_bars() -> None:
     assert max(map(len, lines)) <= 72
 
 
+def test_long_names_make_room_for_the_numbers() -> None:
+    """In a narrow terminal a long name is cut, and not the numbers beside it."""
+    lines = screen_of(picture_of(LOAD, Line(name="a_name_that_is_rather_long", total=10)), width=76)
+    assert lines[1:] == [
+        "load            ━━━━──────  40,000/100,000  40 %  3 failed  8,900/s  ETA 7 s",
+        "a_name_that_i…  ──────────            0/10   0 %",
+    ]
+
+
 def test_header_tells_attempt_and_end() -> None:
     """A later attempt has its number; when the run has ended its state stands there instead of the load."""
     assert screen_of(picture_of(attempt=2))[0] == "nightly  5f2a9c0d1e3b  attempt 2  12.3 s  8 threads  16 batches"
@@ -273,6 +282,7 @@ def test_flows_in_flows_have_no_display_of_their_own(capsys: pytest.CaptureFixtu
 def test_flows_that_a_flow_waits_for_are_shown_with_it() -> None:
     """While a body waits for another flow, the nodes of that one stand below its own."""
     seen: list[str] = []
+    is_watched = threading.Event()
 
     @task
     def step(x: int) -> int:
@@ -281,6 +291,7 @@ def test_flows_that_a_flow_waits_for_are_shown_with_it() -> None:
     @flow
     def inner() -> int:
         value = step(1)
+        assert is_watched.wait(10)
         seen.extend(line.name for line in watch.look(1.0, began=0.0).lines)
         return value
 
@@ -290,6 +301,7 @@ def test_flows_that_a_flow_waits_for_are_shown_with_it() -> None:
 
     run = outer.start()
     watch = Watch(run.run)
+    is_watched.set()
     assert run.result() == 3
     assert seen == ["step", "inner/step"]
     assert [line.name for line in watch.look(2.0, began=0.0).lines] == ["step"]

@@ -224,7 +224,10 @@ def test_a_commit_that_raises_rolls_back(in_a_block: bool, caplog: pytest.LogCap
 
     with caplog.at_level(logging.ERROR, logger="dataflow"):
         given = body()
-    assert "refuses of <Task 'write'> raised for write[1]" in caplog.records[0].getMessage()
+    assert (
+        "refuses of <Task 'write'> raised for write[1]; the transaction is rolled back"
+        in caplog.records[0].getMessage()
+    )
     if in_a_block:
         expected = ["commit write[0] a", "rollback write[2] c", "rollback write[1] b", "rollback write[0] a"]
         assert (given, notes.told) == ("ROLLED_BACK", expected)

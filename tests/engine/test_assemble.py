@@ -12,8 +12,9 @@ import pytest
 from dataflow.annotations import allow_failure, flatten, unmapped
 from dataflow.compiler.program import Program, Step
 from dataflow.compiler.recipes import Batch, Broken, Direct, Each, Fill, Gather, Literal, Part, Parts, Pick, Values
-from dataflow.engine.assemble import Assembled, dumps, pickled_batch, pickled_program
+from dataflow.engine.assemble import Assembled, pickled_batch, pickled_program
 from dataflow.engine.events import ItemsPulled
+from dataflow.engine.pickles import dumps
 from dataflow.engine.records import BatchRecord, Lane
 from dataflow.errors import UnpicklableArgument
 from dataflow.graph.nodes import Node, Reference, Slot

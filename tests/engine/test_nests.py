@@ -161,3 +161,30 @@ def test_batches_are_cancelled_by_number() -> None:
             assert meant.told.wait(5)
     assert (meant.heard, other.heard) == (["cancel"], [])
     assert not batches
+
+
+class Held(Run):
+    """A run that somebody lets go on while it is told to wait."""
+
+    def __init__(self, nest: Nest) -> None:
+        super().__init__()
+        self.lets_go = threading.Thread(target=nest.hold, args=(False,))
+
+    def hold_sending(self, reason: str, *, held: bool) -> None:
+        if held:
+            self.lets_go.start()
+            self.lets_go.join(0.05)
+        self.heard.append("waits" if held else "goes on")
+
+    def put_down(self) -> None:
+        self.heard.append("put down")
+
+
+def test_a_run_that_begins_while_its_nest_is_let_go_on_is_told_so_last() -> None:
+    """Whoever holds a nest and lets it go on does not leave a run behind that has just begun in it."""
+    nest = Nest()
+    nest.hold(True)
+    run = Held(nest)
+    nest.add(run)
+    run.lets_go.join()
+    assert run.heard == ["waits", "goes on"]

@@ -16,7 +16,7 @@ import pytest
 from dataflow import flow, history, task
 from dataflow.artifacts import create_markdown_artifact
 from dataflow.causes.grouping import Causes
-from dataflow.database.rows import Row, StateRow
+from dataflow.database.rows import RequestRow, Row, StateRow
 from dataflow.errors import HistoryError, UsageError
 from dataflow.history.following import follow_logs
 from dataflow.history.where import DEFAULT_URL, VARIABLE, history_url
@@ -253,6 +253,25 @@ def test_logs_are_chosen_by_node_element_level_and_text(tmp_path: Path) -> None:
     assert str(run.logs()[2]).endswith(" | WARNING | load[3] | three")
     with pytest.raises(HistoryError, match="'loud' is no level of logs"):
         run.logs(level="loud")
+
+
+def test_logs_are_chosen_by_place(tmp_path: Path) -> None:
+    """An element is named as it is shown, and so is the body of the flow; later attempts are told."""
+    rows: list[Row] = [lines((0, 20, "zero"), (3, 30, "three")), lines((None, 40, "body"), number=None), node()]
+    run = history.run(url=write(tmp_path, run_rows(), rows))
+    assert [line.message for line in run.logs("load[3]")] == ["three"]
+    assert [line.message for line in run.logs("flow")] == ["body"]
+    again = run.logs("load[3]")[0]._replace(attempt=2)
+    assert str(again).partition(" | ")[2] == "WARNING | load[3] (attempt 2) | three"
+
+
+def test_a_run_that_waits_says_for_what(tmp_path: Path) -> None:
+    """The fields of its input are named, with their types and defaults."""
+    fields = {"ok": {"type": "boolean"}, "rows": {"type": "integer", "default": 3}}
+    body = json.dumps({"type": "Ask", "schema": {"properties": fields}, "description": ""})
+    asked = RequestRow(id="a", run_id=RUN, kind="input", key="pause-1", body=body, asked=BEGAN)
+    run = history.run(url=write(tmp_path, run_rows(RUN, StateType.PAUSED), asked))
+    assert run.asks == ["pause-1: Ask (ok: boolean, rows: integer = 3)"]
 
 
 def test_logs_are_followed_until_the_run_has_ended(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import multiprocessing
 import threading
@@ -34,6 +33,7 @@ __all__ = [
     "worker_cluster",
 ]
 
+logger = logging.getLogger("dataflow")
 COUNT_SECONDS = 0.4
 """How old the number of worker threads may be."""
 MOST_SAID_BYTES = 32 * 2**20
@@ -79,11 +79,14 @@ class DaskCluster:
 
         def forget(dask_scheduler: Any) -> None:
             """Travels as it stands here, since the scheduler may not have this package."""
-            broker = getattr(dask_scheduler, "_broker", None)
-            getattr(broker, "truncate", str)(topic)
+            broker = getattr(dask_scheduler, "_broker", None)  # there is no public way to it
+            if broker is not None:
+                broker.truncate(topic)
 
-        with contextlib.suppress(OSError, TimeoutError, ValueError):  # it does not answer: the next round finds out why
+        try:
             self.client.run_on_scheduler(forget)
+        except Exception:  # boundary: a scheduler that is gone, or takes no functions, or has another broker
+            logger.debug("the scheduler could not be made to forget what elements said", exc_info=True)
 
     def _on_event(self, event: tuple[float, Any]) -> None:
         """A report came; it is for one of the runs, if that still goes on."""

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from dataflow.context import Attempt
 from dataflow.engine.isolation.process import Ended, OutOfTime, Packed, Process, opened
-from dataflow.engine.isolation.wire import CALL, Buffer, dumps, pack
+from dataflow.engine.isolation.wire import CALL, Buffer, pack
+from dataflow.engine.pickles import dumps
 from dataflow.errors import Cancelled, ExecutionError, TimedOut, UnpicklableArgument
 from dataflow.run_facts import RunFacts
 from dataflow_results.digests import digest

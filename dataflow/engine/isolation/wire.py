@@ -20,7 +20,6 @@ __all__ = [
     "Buffer",
     "Said",
     "chunks",
-    "dumps",
     "pack",
     "pack_said",
     "receive",
@@ -55,19 +54,6 @@ def pack(value: Any) -> list[Buffer]:
         buffers.clear()
         data = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     return [data, *(buffer.raw() for buffer in buffers)]
-
-
-def dumps(value: Any) -> bytes:
-    """The same as one piece.
-
-    Raises:
-        Exception: it cannot be pickled.
-    """
-    try:
-        data = pickle.dumps(value, protocol=5)
-    except Exception:  # noqa: BLE001 - boundary: as above
-        data = b"__main__"
-    return cloudpickle.dumps(value, protocol=5) if b"__main__" in data else data
 
 
 def unpack(parts: Sequence[Buffer]) -> Any:
