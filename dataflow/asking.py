@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import pickle
 import threading
 import time
 import uuid
@@ -21,20 +20,38 @@ from weakref import WeakValueDictionary
 
 from dataflow.database.rows import ExecutionRow, RequestRow, RunRow
 from dataflow.errors import DataflowError, HistoryError, InputError, NotFinished, UsageError
-from dataflow.input_schemas import complaints
+from dataflow.input import plain_input
 from dataflow.pauses import SUSPEND, Given, Question, remembered
-from dataflow.recording.entrypoints import load_entrypoint
+from dataflow.places import find_place
+from dataflow.recording.claims import begun, check_free, claim, claim_here
 from dataflow.recording.places import history_url
+from dataflow.recording.put_down import (
+    INPUT,
+    answer_suspended,
+    call_of,
+    check_given,
+    put_down_here,
+    run_again,
+    suspension_of,
+)
 from dataflow.states import FINAL, NAMES, StateType
 from dataflow_results.liveness.processes import has_ended
 
 if TYPE_CHECKING:
     from dataflow.session import Run
 
-__all__ = ["answered", "ask_run", "check_input", "earlier_input", "is_unfinished", "live", "question_row"]
+__all__ = [
+    "answered",
+    "ask_run",
+    "check_input",
+    "earlier_input",
+    "is_unfinished",
+    "live",
+    "note_begun",
+    "question_row",
+]
 
 logger = logging.getLogger("dataflow")
-INPUT = "input"
 WAITING = (StateType.SUSPENDED, StateType.PAUSED)
 TURN_SECONDS = 0.1
 """How often an answer is looked for."""
@@ -97,7 +114,16 @@ def _perform(run: Run, kind: str, key: str, body: Mapping[str, Any]) -> None:
     perform(run, key, body)
 
 
+def note_begun(run: Any) -> None:
+    """An execution of a run has begun in this process."""
+    put_down_here.pop(run.id, None)
+    live[run.id] = run  # before its claim ends: others look at both
+    begun(run.id)
+
+
 def _cancel(run: Run, key: str, _: Mapping[str, Any]) -> None:
+    if key:
+        find_place(run.graph.nodes, key)  # who asks is told what there is not
     ask = partial(run.cancel, key) if key else run.stop
     threading.Thread(target=ask, name=f"dataflow-cancel-{run.id}", daemon=True).start()
 
@@ -129,19 +155,58 @@ def _inputs(run_id: str) -> list[RequestRow]:
 
 
 def check_input(run_id: str, given: Given) -> None:
-    """Whether what a suspended run is resumed with fits what it asks for, as far as that is known here.
+    """Whether a run can be resumed with what is given, as far as that is known here; then nobody else can meanwhile.
 
     Raises:
-        InputError: it does not fit.
-        UsageError: nothing is known of the run, so that it cannot be known which question this is the answer to.
+        InputError: it does not fit what the run asks for.
+        UsageError: nothing is known of the run, so that it cannot be known which question this is the answer to; the
+            time to answer is over; it goes on, or somebody else resumes it.
     """
-    if not given.is_explicit:
-        return
+    asked = _inputs(run_id)
+    _check_in_time(run_id, asked)
+    if given.is_explicit:
+        _check_fits(run_id, given, asked)
+    _claim(run_id)
+
+
+def _check_in_time(run_id: str, asked: Sequence[RequestRow]) -> None:
+    """Whether a suspended run can still be resumed."""
+    until = {row.key: _until(row) for row in asked if row.answered is None}
+    done = {row.key for row in asked if row.answered is not None}
+    for key, one in remembered.get(run_id, {}).items():
+        if isinstance(one, Question) and one.kind == SUSPEND and one.timeout_seconds is not None and key not in done:
+            until[key] = one.asked + one.timeout_seconds
+    over = [key for key, end in until.items() if end is not None and time.time() > end]
+    if over:
+        raise UsageError(f"{over[-1]}: the time to answer is over", where=_of(run_id), fix="run the flow anew")
+
+
+def _until(row: RequestRow) -> float | None:
+    """When a suspended run can be resumed no more; None: always, or it was only paused and asks again."""
+    body = json.loads(row.body)
+    return body["until"] if body["kind"] == SUSPEND else None
+
+
+def _claim(run_id: str) -> None:
+    claim_here(run_id, live)
+    url = history_url()
+    try:
+        row = None if url is None else _reader(url).run(run_id)
+        if row is not None and row.id == run_id:
+            claim(_reader(str(url)), row)
+    except HistoryError as error:
+        logger.warning("whether somebody else resumes run %s is not known: %s", run_id, error)
+    except UsageError:
+        begun(run_id)
+        raise
+
+
+def _check_fits(run_id: str, given: Given, asked: Sequence[RequestRow]) -> None:
     url = history_url()
     known = {key: one for key, one in remembered.get(run_id, {}).items() if isinstance(one, Question)}
-    newest = next((row for row in reversed(_inputs(run_id)) if row.answered is None), None)
+    newest = next((row for row in reversed(asked) if row.answered is None), None)
     if newest is not None and newest.key not in known:
-        _check_input(newest, json.loads(newest.body), given.value, is_given=True)
+        check_given(newest, json.loads(newest.body), given.value, is_given=True)
     elif known:
         question = known[newest.key] if newest is not None else list(known.values())[-1]
         question.type.validate(given.value)
@@ -208,7 +273,8 @@ def ask_run(
 
     Raises:
         InputError: the input does not fit; nothing was changed.
-        UsageError: there is no such run, it has ended, its process is gone, or it cannot do what is asked.
+        UsageError: there is no such run, it has ended, its process is gone, it cannot do what is asked, or somebody
+            else resumes it at this moment.
         NotFinished: there was no answer in time.
 
     Example:
@@ -228,6 +294,9 @@ def ask_run(
         _perform(run, kind, key, given)
         return "done"
     url = history_url()
+    if url is None and run_id in put_down_here and kind == "resume" and runs_here:
+        return run_again(put_down_here[run_id], given)
+    given = plain_input(given, where=_of(run_id))
     if url is None:
         fix = "ask in the process of the run, or turn the history on: DATAFLOW_HISTORY"
         raise UsageError("it is not known here, and there is no history to find it by", where=_of(run_id), fix=fix)
@@ -266,14 +335,8 @@ def _check_alive(reader: Any, row: RunRow) -> None:
     executions = reader.executions(row.id)
     newest = max(executions, key=lambda one: one.started, default=None)
     if newest is not None and has_ended(newest.process):
-        fix = f"{_call(row)} takes up what it has kept"
+        fix = f"{call_of(row)} takes up what it has kept"
         raise UsageError("its process is gone, so nobody can answer", where=_of(row.id), fix=fix)
-
-
-def _call(row: RunRow) -> str:
-    """What to write to take up a run."""
-    arguments = ", ..." if row.parameters not in ("", "{}") else ""
-    return f"{row.flow.replace('-', '_')}.resume({row.id!r}{arguments})"
 
 
 def _awaited(reader: Any, request: RequestRow, timeout_seconds: float) -> RequestRow:
@@ -305,50 +368,10 @@ def _ask_suspended(reader: Any, row: RunRow, kind: str, key: str, body: Mapping[
         return "done"
     if kind != "resume":
         raise UsageError("it is suspended, so nothing of it goes on", where=_of(row.id), fix="resume it first")
-    _answer_suspended(reader, row, key, body)
-    return _run_again(row) if runs_here else "kept"
-
-
-def _answer_suspended(reader: Any, row: RunRow, key: str, body: Mapping[str, Any]) -> None:
-    waiting = [one for one in reader.requests(row.id, open_only=True) if one.kind == INPUT and key in ("", one.key)]
-    if not waiting:
-        if INPUT in body or key:
-            fix = "resume it without an input, and without a key"
-            raise InputError("it does not wait for an input, or not under this key", where=_of(row.id), fix=fix)
-        return
-    question = max(waiting, key=lambda one: one.asked)
-    asked = json.loads(question.body)
-    if asked["until"] is not None and time.time() > asked["until"]:
-        problem = f"{question.key}: the time to answer is over"
-        raise UsageError(problem, where=_of(row.id), fix=f"run the flow {row.flow!r} anew")
-    value = body.get(INPUT)
-    _check_input(question, asked, value, is_given=INPUT in body)
-    reader.put([replace(question, answered=time.time(), answer=json.dumps({INPUT: value}))])
-
-
-def _check_input(question: RequestRow, asked: Mapping[str, Any], value: Any, *, is_given: bool) -> None:
-    where = f"{question.key} of run {question.run_id}"
-    if not asked["type"]:
-        if value not in (None, {}):
-            raise InputError(f"the input {value!r:.80} was not asked for", where=where, fix="resume it without")
-        return
-    schema = asked["schema"] or {}
-    found = complaints(schema, {} if value is None and schema.get("type") == "object" else value)
-    if found:
-        told = "" if is_given else "no input was given, and "
-        problem = f"{told}it asks for {asked['type']}: {'; '.join(found)}"
-        raise InputError(problem, where=where, fix="give what fits; nothing was changed")
-
-
-def _run_again(row: RunRow) -> str:
-    """Run the flow of a suspended run again, in this process and to its end."""
-    if not row.entrypoint:
-        problem = "where its flow stands is not known, so it cannot be taken up by its id alone"
-        raise UsageError(problem, where=_of(row.id), fix=f"in Python: {_call(row)}")
-    flow = load_entrypoint(row.entrypoint)
-    if row.arguments is None:
-        problem = "its arguments were too large, or not of a kind, to be kept"
-        raise UsageError(problem, where=_of(row.id), fix=f"in Python: {_call(row)}")
-    arguments, keywords = pickle.loads(row.arguments)
-    state = flow.take_up(row.id, *arguments, **keywords)
-    return f"{state.name}: {state.message}" if state.message else str(state.name)
+    check_free(reader, row)
+    question = suspension_of(reader, row, key, body)
+    if runs_here:
+        _claim(row.id)  # who is given no answer any more is told so by who has the run
+    if question is not None:
+        answer_suspended(reader, question, body)
+    return run_again(row) if runs_here else "kept"

@@ -6,12 +6,11 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from dataflow.asking import ask_run, live
+from dataflow.asking import ask_run
 from dataflow.bodies import Body, surrounding_body
 from dataflow.context import inside_task
 from dataflow.engine.slots import leave_slot
 from dataflow.errors import UsageError
-from dataflow.input import plain_input
 from dataflow.option_checks import seconds_of
 from dataflow.pauses import PAUSE, SUSPEND, Pauses, Question
 from dataflow.signals import Suspend
@@ -39,7 +38,7 @@ def pause_flow_run(
 
     Raises:
         PauseTimedOut: nobody resumed it in time.
-        UsageError: it is called outside of the body of a flow.
+        UsageError: it is called outside of the body of a flow, or its timeout is over before it begins.
 
     Example:
         >>> import time
@@ -56,7 +55,7 @@ def pause_flow_run(
     """
     body = _body("pause_flow_run")
     pauses = body.run.pauses
-    question = pauses.question(PAUSE, wait_for_input, seconds_of(timeout), key)
+    question = pauses.question(PAUSE, wait_for_input, _patience_seconds("pause_flow_run", timeout), key)
     if not body.is_async:
         return _paused(pauses, question)
     leave_slot()
@@ -81,7 +80,8 @@ def suspend_flow_run(
         The input, in the resumed run.
 
     Raises:
-        UsageError: it is called outside of the body of a flow, or in a flow that another flow called.
+        UsageError: it is called outside of the body of a flow, or in a flow that another flow called; or its
+            timeout is over before it begins.
 
     Example:
         >>> from dataflow import flow, suspend_flow_run
@@ -99,7 +99,7 @@ def suspend_flow_run(
         fix = "suspend_flow_run() in the outer flow, or pause_flow_run()"
         raise UsageError("a flow that another one called cannot be put down", where=f"flow {body.run.name!r}", fix=fix)
     pauses = body.run.pauses
-    question = pauses.question(SUSPEND, wait_for_input, seconds_of(timeout), key)
+    question = pauses.question(SUSPEND, wait_for_input, _patience_seconds("suspend_flow_run", timeout), key)
     if not body.is_async:
         return _suspended(pauses, question)
     leave_slot()
@@ -116,7 +116,7 @@ def resume_flow_run(run: Any, run_input: Any = None, key: str | None = None) -> 
 
     Raises:
         InputError: the input does not fit; nothing was changed.
-        UsageError: there is no such run, or it does not wait.
+        UsageError: there is no such run, it does not wait, or somebody else resumes it at this moment.
         NotFinished: its process does not answer.
 
     Example:
@@ -127,9 +127,7 @@ def resume_flow_run(run: Any, run_input: Any = None, key: str | None = None) -> 
         ...
         dataflow.errors.UsageError: run 0123456789ab: ...
     """
-    run_id = str(getattr(run, "id", run))
-    given = run_input if run_id in live else plain_input(run_input, where=f"run {run_id}")
-    ask_run(run_id, "resume", key or "", {} if given is None else {"input": given})
+    ask_run(str(getattr(run, "id", run)), "resume", key or "", {} if run_input is None else {"input": run_input})
 
 
 def _body(name: str) -> Body:
@@ -139,6 +137,14 @@ def _body(name: str) -> Body:
         fix = "call it in the body of the flow, between the calls of its tasks"
         raise UsageError("only the body of a flow can wait for people", where=f"{name}() {where}", fix=fix)
     return body
+
+
+def _patience_seconds(name: str, timeout: float | timedelta | None) -> float | None:
+    seconds = seconds_of(timeout)
+    if seconds is not None and not seconds > 0:
+        fix = "seconds above 0, a timedelta, or None for as long as it takes"
+        raise UsageError(f"nobody can answer within {seconds:g} s", where=f"{name}(timeout={timeout!r})", fix=fix)
+    return seconds
 
 
 def _paused(pauses: Pauses, question: Question) -> Any:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from dataflow.asking import INPUT, answered, earlier_input, live, question_row
+from dataflow.asking import answered, earlier_input, live, note_begun, question_row
 from dataflow.compiler.memory import Memories
 from dataflow.engine.driver import Driver
 from dataflow.engine.events import Approved, NodesCancelled
@@ -19,12 +19,14 @@ from dataflow.errors import Cancelled, UsageError
 from dataflow.graph.nodes import Graph, Node
 from dataflow.pauses import Given, Pauses, Question
 from dataflow.places import find_place
+from dataflow.recording.put_down import INPUT, note_put_down
 from dataflow.signals import Suspend
 from dataflow.triggers import manual_only
 
 if TYPE_CHECKING:
     from dataflow.database.rows import RequestRow
     from dataflow.recording.recordings import Recording
+    from dataflow.run_voices import RunVoice
     from dataflow.session import Run
 
 __all__ = ["Steering"]
@@ -42,6 +44,7 @@ class Steering:
     name: str
     graph: Graph
     nested: Nest
+    voice: RunVoice
     recording: Recording
     answers: deque[RequestRow]
     send: Callable[[], None]
@@ -63,7 +66,7 @@ class Steering:
             earlier=lambda: earlier_input(self.id) if is_again else {},
         )
         """What of it waits for somebody."""
-        live[self.id] = self
+        note_begun(self)
 
     def _steered_no_more(self) -> None:
         """Called when the run is closed."""
@@ -148,6 +151,8 @@ class Steering:
         """End it as it is: what runs ends after the element it is in, what has not begun is cancelled."""
         if self.is_cancelled:
             return
+        if not self.is_inner:
+            note_put_down(self.id, self.name, self.voice._description)
         self.hold_sending(DOWN, held=True)
         for inner in self.nested.runs:
             inner.put_down()

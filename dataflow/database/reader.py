@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, Final
 
 from dataflow.database.addresses import canonical_url, without_password
@@ -196,6 +197,43 @@ class Reader:
                     put(link, named)
             finally:
                 self._database.close()
+
+    def exchange(self, before: RequestRow | None, after: RequestRow) -> bool:
+        """Write a request in place of what it was when it was read; in one transaction, whoever else does the same.
+
+        Args:
+            before: what it was; None: it was not there.
+            after: what it is to be, with the same id.
+
+        Returns:
+            Whether it was written: False if somebody else has changed it meanwhile.
+
+        Raises:
+            HistoryError: it cannot be written.
+        """
+        with self._explained("written"):
+            make_ready(self._database, self.where)
+            try:
+                with self._database.writing() as link:
+                    return self._exchanged(link, before, after)
+            except self._database.refusals:
+                if before is None:
+                    return False  # a server lets two look at once, and refuses the second of two equal keys
+                raise
+            finally:
+                self._database.close()
+
+    def _exchanged(self, link: Link, before: RequestRow | None, after: RequestRow) -> bool:
+        table, name = self._words.quote(SHAPES[RequestRow].table), self._words.quote("id")
+        # On a server this waits for others that are about to change the row; a file has one who writes at a time.
+        link.many(f"UPDATE {table} SET {name} = {name} WHERE {self._words.equals('id')}", [{"id": after.id}])
+        if Query(self._words, RequestRow).equal(id=after.id).rows(link) != ([] if before is None else [before]):
+            return False
+        if before is None:
+            link.many(self._words.insert(RequestRow), [asdict(after)])
+        else:
+            put(link, {keyed(after): after})
+        return True
 
     def delete_runs(self, ids: Iterable[str]) -> None:
         """Take away runs and all that is kept of them.

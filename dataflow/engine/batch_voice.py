@@ -74,7 +74,7 @@ class BatchVoice:
         with self._lock:
             if self._is_open:
                 self._put(notice, _size_of(body), None if replaces is None else (kind, replaces))
-            return self._is_open
+        return self._sends_later()
 
     def log(self, level: int, name: str, message: str, at: float | None = None) -> bool:
         """Take a line of a log; False if no element is executing."""
@@ -84,7 +84,7 @@ class BatchVoice:
         with self._lock:
             if self._is_open and self.facts.log_bytes:
                 self._lines.add(where, time.time() if at is None else at, level, name, message)
-            return self._is_open
+        return self._sends_later()
 
     def write(self, text: str) -> bool:
         """Take what is printed; whether it is not to be printed any more, because it is shown elsewhere."""
@@ -96,6 +96,7 @@ class BatchVoice:
             if not self._is_open:
                 return False
             self._lines.printed(where, text, *((logging.INFO, RUN_LOGGER) if is_logged else (0, PRINT)))
+        self._sends_later()
         return is_logged or self.facts.shows_logs
 
     def shows(self, name: str) -> bool:
@@ -162,15 +163,23 @@ class BatchVoice:
                 self._named[name] = len(self._notices)
             self._notices.append(notice)
             self._bytes += size
-        waited = time.monotonic() - self._sent
-        if self._bytes >= SEND_BYTES or waited >= SEND_SECONDS:
+        if self._bytes >= SEND_BYTES or time.monotonic() - self._sent >= SEND_SECONDS:
             self._send()
-        elif self._timer is None and self._is_open:
-            self._timer = threading.Timer(SEND_SECONDS - waited, self._send_on_time)
-            self._timer.name, self._timer.daemon = "dataflow-notices", True
-            # Where no thread can be started, it goes with the next line, or at the end.
-            with contextlib.suppress(RuntimeError):
-                self._timer.start()
+
+    def _sends_later(self) -> bool:
+        """See to it that what was taken is sent in time; gives whether the batch goes on.
+
+        Called without the lock: who starts a thread waits for it, and it may have to collect garbage that prints.
+        """
+        with self._lock:
+            if self._timer is not None or not self._notices or not self._is_open:
+                return self._is_open
+            rest_seconds = self._sent + SEND_SECONDS - time.monotonic()
+            timer = self._timer = threading.Timer(rest_seconds, self._send_on_time)
+            timer.name, timer.daemon = "dataflow-notices", True
+        with contextlib.suppress(RuntimeError):  # no thread can be started: it goes with the next line, or at the end
+            timer.start()
+        return True
 
     def _send_on_time(self) -> None:
         with self._lock:

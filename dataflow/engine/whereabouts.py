@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
+from dataflow.collection import frames_of_threads
 from dataflow.compiler.program import Step
 from dataflow.context import current_attempt
 from dataflow.engine.generated import MISSING, WALK_NAME
@@ -85,7 +86,7 @@ class Whereabouts:
         """The innermost frame that walks, of this thread, or else of the one that is known to walk."""
         frame = _innermost(sys._getframe(2))
         if frame is None and self.thread != threading.get_ident():
-            frame = _innermost(sys._current_frames().get(self.thread))
+            frame = _innermost(frames_of_threads().get(self.thread))
         return frame
 
 

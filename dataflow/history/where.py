@@ -30,6 +30,6 @@ def history_url(given: str | None = None) -> str:
         'sqlite:///runs.db'
     """
     url = os.environ.get(VARIABLE, DEFAULT_URL) if given is None else given
-    if url in NONE:
+    if url.lower() in NONE:
         raise HistoryError("no history of runs is kept", where=f"{VARIABLE}={url}", fix="name a database, or unset it")
     return url

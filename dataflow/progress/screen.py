@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from dataflow.causes.values import Cause
+from dataflow.collection import frames_of_threads
 from dataflow.progress.endings import ending_text
 from dataflow.progress.lines import Picture
 from dataflow.progress.redirecting import redirected
@@ -130,7 +131,7 @@ def in_debugger() -> bool:
     if DEBUGGERS.isdisjoint(sys.modules):
         return False
     return any(
-        frame.f_globals.get("__name__") in DEBUGGERS for top in sys._current_frames().values() for frame in _stack(top)
+        frame.f_globals.get("__name__") in DEBUGGERS for top in frames_of_threads().values() for frame in _stack(top)
     )
 
 

@@ -17,6 +17,9 @@ __all__ = ["entrypoint_of", "load_entrypoint"]
 PACKAGE = __name__.partition(".")[0]
 FIX = '"file.py:flow" or "package.module:flow", of a flow that stands at the top level of its module'
 
+_found_by_file: dict[str, Path] = {}
+"""Files of the modules that were found by them, by name: another process could not import those by their names."""
+
 
 def entrypoint_of(flow: Any) -> str:
     """Where a flow is found again; empty if it has no name at the top level of a module or script.
@@ -87,7 +90,10 @@ def _name_in(module: ModuleType, flow: Any, likely: str) -> str | None:
 
 
 def _place_of(module: ModuleType) -> str:
-    """The name of a module that others import; of a script, whose name is that of every script, its file."""
+    """The name of a module that others import; the file of a script, also of one that was loaded as a module."""
+    script = _found_by_file.get(module.__name__)
+    if script is not None and _is_file_of(module, script):
+        return str(script)
     if module.__name__ != "__main__":
         return module.__name__
     spec = getattr(module, "__spec__", None)
@@ -122,6 +128,7 @@ def _imported_file(file: Path, text: str) -> ModuleType:
         raise UsageError(problem, where=text, fix="give the file another name")
     # Workers, which may stand elsewhere, cannot import it: what it defines travels to them by value.
     cloudpickle.register_pickle_by_value(module)
+    _found_by_file[module.__name__] = file.resolve()
     return module
 
 

@@ -27,7 +27,7 @@ def url_within(outer: RunFacts | None) -> str | None:
     """
     url = settings().history if outer is None else outer.history
     is_elsewhere = outer is not None and url.startswith(FILE) and outer.host != socket.gethostname()
-    return None if url in OFF or is_elsewhere else url
+    return None if url.lower() in OFF or is_elsewhere else url
 
 
 def origin() -> tuple[str, str]:

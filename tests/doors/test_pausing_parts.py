@@ -226,7 +226,7 @@ def test_an_answer_is_noted_after_its_question() -> None:
         "5d2c1f0a9b3e",
         hold=lambda held: None,
         tell=lambda state: pauses.resume(3) if state.is_paused() else None,
-        note=lambda question, answer: noted.append(answer and answer.value),
+        note=lambda question, answer: noted.append(getattr(answer, "value", None)),
         earlier=dict,
     )
     assert pauses.wait(pauses.question(PAUSE, int, 5.0, None)) == 3

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,13 @@ import pytest
 from dataflow import context, flow, pause_flow_run, task
 from dataflow.asking import ask_run
 from dataflow.database.reader import Reader
-from dataflow.database.rows import RequestRow, RunRow
+from dataflow.database.rows import ExecutionRow, RequestRow, RunRow
 from dataflow.errors import InputError, NotFinished, UsageError
+from dataflow.recording.claims import claim
 from dataflow.recording.places import history_url
 from dataflow.states import StateType
 from dataflow.triggers import manual_only
+from dataflow_results.liveness.processes import this_process
 
 PATIENCE_SECONDS = 20.0
 ROOT = Path(__file__).parents[2]
@@ -112,6 +117,109 @@ def test_another_process_takes_up_a_suspended_run(tmp_path: Path) -> None:
     assert (tmp_path / "calls").read_text().split() == ["0", "1", "2"]
     states = [one.name for one in reader().states(run_id)]
     assert states == ["Running", "Suspended", "Running", "Completed"]
+
+
+TWICE = """
+import time
+from pathlib import Path
+from dataflow import flow, suspend_flow_run
+
+HERE = Path(__file__).parent
+
+@flow(cluster="inline")
+def twice():
+    suspend_flow_run()
+    with (HERE / "calls").open("a") as file:
+        file.write("x")
+    while not (HERE / "go").exists():
+        time.sleep(0.01)
+    suspend_flow_run(key="again")
+    (HERE / "answer").write_text("done")
+
+if __name__ == "__main__":
+    print(twice(return_state=True).run.id)
+"""
+
+
+def test_one_of_two_processes_resumes_a_run_and_it_is_found_again(tmp_path: Path) -> None:
+    """The other one is told so; afterwards the run, which was put down again, is found by its file once more."""
+    script = tmp_path / "twice.py"
+    script.write_text(TWICE)
+    run_id = python(str(script))
+    code = f"from dataflow import resume_flow_run; resume_flow_run({run_id!r})"
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
+    ]
+    until(lambda: any(one.poll() is not None for one in both))
+    (tmp_path / "go").touch()
+    errors = [one.communicate(timeout=60)[1] for one in both]
+    assert sorted(one.returncode for one in both) == [0, 1], errors
+    assert "UsageError" in "".join(errors)
+    assert (tmp_path / "calls").read_text() == "x"
+    assert reader().run(run_id).entrypoint == f"{script}:twice"  # type: ignore[union-attr]
+    python("-c", code)
+    assert (tmp_path / "answer").read_text() == "done"
+
+
+def an_execution(run_id: str, process: str, **fields: Any) -> ExecutionRow:
+    """An execution that stands in the history only."""
+    now = time.time()
+    row = ExecutionRow(id=uuid.uuid4().hex, run_id=run_id, state=1, started=now, heartbeat=now, process=process)
+    return replace(row, **fields)
+
+
+def test_one_of_many_claims_a_run() -> None:
+    """Each with a reader of its own, at the same moment: a single one writes down what it was, in place of what was."""
+    row = a_run(StateType.SUSPENDED)
+    asked = RequestRow(id=f"{row.id}-x", run_id=row.id, kind="input", asked=1.0)
+    together = threading.Barrier(8)
+
+    def put(number: int, before: RequestRow | None) -> bool:
+        mine = reader()
+        together.wait()
+        return mine.exchange(before, replace(asked, answered=2.0, answer=str(number)))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda number: put(number, None), range(8))) == 1
+        (first,) = reader().requests(row.id)
+        assert sum(pool.map(lambda number: put(number, first), range(8, 16))) == 1
+
+
+def test_who_died_after_claiming_a_run_keeps_nobody_out() -> None:
+    """Who has claimed it and lives does; after its execution was begun that decides; its death ends both."""
+    row = a_run(StateType.SUSPENDED)
+    machine = this_process().rsplit(" ", 2)[0]
+    alive = f"{machine} {os.getppid()} {Path(f'/proc/{os.getppid()}/stat').read_text().rpartition(') ')[2].split()[19]}"
+    dead = f"{machine} {os.getppid()} 1"
+
+    def claimed_by(process: str) -> None:
+        body = json.dumps({"process": process, "after": ""})
+        claim_row = RequestRow(id=f"{row.id}-taken", run_id=row.id, kind="taken", body=body, asked=time.time())
+        reader().put([row, replace(claim_row, answered=time.time())])
+
+    claimed_by(alive)
+    with pytest.raises(UsageError, match="somebody else resumes it at this moment"):
+        claim(reader(), row)
+    claimed_by(dead)
+    claim(reader(), row)
+    claimed_by(alive)
+    execution = an_execution(row.id, alive)
+    reader().put([execution])
+    with pytest.raises(UsageError, match="somebody else has resumed it, or it still goes on"):
+        claim(reader(), row)
+    reader().put([replace(execution, process=dead)])
+    claim(reader(), row)
+    reader().put([replace(execution, process="elsewhere - - 1 5", heartbeat=time.time() - 100)])
+    claim(reader(), row)
+
+
+def test_what_json_does_not_have_is_asked_all_the_same() -> None:
+    """Dates and the like are given as another process can read them."""
+    silent = a_run(StateType.RUNNING)
+    reader().put([silent])
+    with pytest.raises(NotFinished):
+        ask_run(silent.id, "resume", body={"input": {"day": date(2026, 1, 31)}}, timeout_seconds=0.0)
+    assert json.loads(reader().requests(silent.id)[0].body) == {"input": {"day": "2026-01-31"}}
 
 
 def test_a_paused_run_is_resumed_from_another_process() -> None:

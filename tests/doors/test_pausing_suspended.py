@@ -43,6 +43,7 @@ def no_history(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is none."""
     monkeypatch.setattr("dataflow.asking.history_url", lambda: None)
     monkeypatch.setattr("dataflow.recording.recordings.history_url", lambda: None)
+    monkeypatch.setattr("dataflow.recording.put_down.history_url", lambda: None)
 
 
 @task(persist_result=True)
@@ -263,3 +264,103 @@ def test_without_a_history_another_process_is_told_so() -> None:
         asking.resume("0123456789ab", run_input=3)
     with pytest.raises(UsageError, match="it is not known here, and there is no history"):
         resume_flow_run("0123456789ab", 3)
+
+
+found: list[int] = []
+
+
+@flow(cluster="inline")
+def waiting(offset: int) -> None:
+    """Can be found again by its name."""
+    found.append(suspend_flow_run(wait_for_input=int) + offset)
+
+
+@pytest.mark.usefixtures("_with_and_without_history")
+def test_a_suspended_run_is_taken_up_by_its_id_where_it_was_put_down() -> None:
+    """Flow and arguments are known, also without a history; input that does not fit changes nothing."""
+    found.clear()
+    run = waiting.start(1)
+    assert run.wait().name == "Suspended"
+    with pytest.raises(InputError, match="'ten'"):
+        resume_flow_run(run.id, "ten")
+    resume_flow_run(run.id, 41)
+    assert found == [42]
+
+
+@pytest.mark.usefixtures("_with_and_without_history")
+def test_the_time_to_answer_can_be_over() -> None:
+    """A suspension with a timeout is not resumed later than that, in whichever way."""
+
+    @flow(cluster="inline")
+    def hasty() -> int:
+        answer: int = suspend_flow_run(wait_for_input=int, timeout=0.05)
+        return answer
+
+    run = hasty.start()
+    assert run.wait().name == "Suspended"
+    threading.Event().wait(0.06)
+    with pytest.raises(UsageError, match="suspend-1: the time to answer is over\n  instead: run the flow anew"):
+        hasty.resume(run.id, run_input=3)
+    with pytest.raises(UsageError, match="the time to answer is over"):
+        hasty.resume(run.id)
+
+
+@pytest.mark.usefixtures("_with_and_without_history")
+def test_one_of_two_threads_resumes_a_run() -> None:
+    """The other one is told so, and the body is called again once."""
+    calls_of_body: list[int] = []
+    both = threading.Barrier(2)
+    loser_is_told = threading.Event()
+    told: list[str] = []
+
+    @flow(cluster="inline")
+    def once() -> None:
+        calls_of_body.append(1)
+        suspend_flow_run()
+        assert loser_is_told.wait(PATIENCE_SECONDS)
+
+    def resume() -> None:
+        both.wait()
+        try:
+            once.resume(run.id)
+        except UsageError as error:
+            told.append(error.problem)
+            loser_is_told.set()
+
+    run = once.start()
+    run.wait()
+    threads = [threading.Thread(target=resume) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls_of_body) == 2
+    (problem,) = told
+    assert problem in ("somebody else resumes it at this moment", "it is still going on")
+
+
+def test_a_call_that_fails_before_it_begins_does_not_keep_others_out() -> None:
+    """Arguments that do not fit are mended, and the run is resumed."""
+
+    @flow(cluster="inline")
+    def sized(size: int) -> int:
+        suspend_flow_run()
+        return size
+
+    run = sized.start(3)
+    run.wait()
+    with pytest.raises(Exception, match="size"):
+        sized.resume(run.id, "three")
+    assert sized.resume(run.id, 3) == 3
+
+
+@pytest.mark.parametrize("wait", [pause_flow_run, suspend_flow_run])
+def test_nobody_can_answer_in_no_time(wait: Callable[..., Any]) -> None:
+    """A timeout of nothing is an error where it is said."""
+
+    @flow(cluster="inline")
+    def hasty() -> None:
+        wait(timeout=0)
+
+    with pytest.raises(UsageError, match="nobody can answer within 0 s"):
+        hasty()

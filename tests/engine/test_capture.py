@@ -31,21 +31,22 @@ class Tee:
 
 def test_what_goes_through_two_listening_streams_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that puts a stream of its own over ours, and a batch that listens again, do not double its lines."""
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", shown)
     heard: list[str] = []
-    voice = SimpleNamespace(write=lambda text: bool(heard.append(text)))
+    voice = SimpleNamespace(write=lambda text: heard.append(text))
     token = current_run.set(SimpleNamespace(voice=voice))  # type: ignore[arg-type]
     try:
         with captured():
             ours = sys.stdout
-            sys.stdout = Tee(ours)  # type: ignore[assignment]
+            sys.stdout = Tee(ours)
             with captured():
                 print("once")
             sys.stdout = ours
     finally:
         current_run.reset(token)
     assert "".join(heard) == "once\n"
-    assert sys.stdout.getvalue() == "once\n"  # type: ignore[attr-defined]
+    assert shown.getvalue() == "once\n"
 
 
 def test_a_stream_that_is_listened_to_travels_as_stdout_of_where_it_arrives(monkeypatch: pytest.MonkeyPatch) -> None:

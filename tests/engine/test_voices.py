@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import io
 import logging
 import subprocess
@@ -312,3 +313,27 @@ def test_what_is_not_sent_yet_gives_way_to_what_is_newer() -> None:
     context = WorkerContext(tell=lambda number, notices: sent.append([notice.body["data"] for notice in notices]))
     run_batch(program_of(progresses), batch_of([1]), (), context)
     assert sent == [[999, b"x" * 300_000], ["last"]]
+
+
+def test_a_thread_that_begins_may_say_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that sends later is begun without the lock: before it has begun it may collect garbage that prints."""
+    stuck: list[bool] = []
+
+    class Timer(threading.Timer):
+        def start(self) -> None:
+            bare = threading.Thread(target=contextvars.copy_context().run, args=(print, "collected"))
+            bare.start()
+            bare.join(2)
+            stuck.append(bare.is_alive())
+            super().start()
+
+    monkeypatch.setattr(threading, "Timer", Timer)
+    notices = said_in(program_of(prints), batch_of([1]))
+    assert stuck == [False]
+    assert [notice.body[2] for notice in notices] == ["heard", "collected"]
+
+
+def prints(value: int) -> int:
+    """Says one line."""
+    print("heard")
+    return value
