@@ -223,8 +223,14 @@ def _not_asked(run_id: str, given: Given, *, is_unknown: bool) -> UsageError:
     return InputError(problem, where=_of(run_id), fix="resume it without run_input=")
 
 
-def is_unfinished(run_id: str, *, flow: str) -> bool:
-    """Whether a run of this flow is to be taken up: it was suspended, or ended badly, or its process is not there."""
+def is_unfinished(run_id: str, *, flow: str, store: str) -> bool:
+    """Whether a run is to be taken up: it was suspended, or ended badly, or its process is not there.
+
+    Args:
+        run_id: the run.
+        flow: name of the flow that it must be a run of.
+        store: URL of the store that it must have kept its results in.
+    """
     if any(isinstance(one, Question) and one.kind == SUSPEND for one in remembered.get(run_id, {}).values()):
         return True
     url = history_url()
@@ -234,7 +240,7 @@ def is_unfinished(run_id: str, *, flow: str) -> bool:
     except HistoryError as error:
         logger.warning("whether run %s is unfinished is not known: %s", run_id, error)
         return False
-    if row is None or row.id != run_id or row.flow != flow:
+    if row is None or (row.id, row.flow, row.store) != (run_id, flow, store):
         return False
     return row.state in WAITING or (row.state != StateType.COMPLETED and not _goes_on(executions))
 

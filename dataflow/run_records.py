@@ -48,7 +48,7 @@ class RunRecordKeeper:
         try:
             record = self._open(store).get(self._run_id)
         except ResultMissing:
-            if is_unfinished(self._run_id, flow=self._flow):  # it has kept nothing, and yet is to be taken up
+            if is_unfinished(self._run_id, flow=self._flow, store=store.url):  # it has kept nothing yet
                 return
             problem = f"it has kept no results in {store.url}"
             raise UsageError(

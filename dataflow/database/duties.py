@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Final, Protocol
 
+from dataflow.collection import rarely
 from dataflow.database.health import Health, Trouble, after_failure, after_success
 from dataflow.database.pending import Pending
 from dataflow.database.retention import Keep
@@ -96,6 +97,10 @@ class Duties:
 
     def round(self, followed: Sequence[Followed], now: float, *, is_last: bool = False) -> None:
         """Do all that is due. Those that finish are done when their rows are written, or cannot be written soon."""
+        with rarely:
+            self._round(followed, now, is_last=is_last)
+
+    def _round(self, followed: Sequence[Followed], now: float, *, is_last: bool) -> None:
         for one in followed:
             self._collect(one, now)
         if self.health.is_off:

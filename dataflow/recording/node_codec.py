@@ -14,10 +14,12 @@ from typing import Any
 from dataflow.database.rows import NodeRow
 from dataflow.graph.nodes import (
     Argument,
+    Collection,
     Constant,
     Elements,
     Graph,
     Input,
+    Items,
     Node,
     Rows,
     Space,
@@ -39,6 +41,9 @@ ALLOWS_FAILURE, IS_JUDGED = 1, 2
 LITERAL = Constant(None)
 """Stands for a literal item among iterated ones."""
 
+ONLY_LITERALS = frozenset({Constant, Collection, Items})
+"""Kinds of arguments that use no node."""
+
 Use = int | list[Any]
 
 
@@ -57,8 +62,8 @@ def encode_uses(node: Node) -> str:
         >>> encode_uses(one), encode_uses(two)
         ('[]', '[["number", "elements", [[0, null, 1, 0]]]]')
     """
-    if not (node.arguments or node.keywords or node.after):
-        return "[]"
+    if not (node.keywords or node.after) and ONLY_LITERALS.issuperset(map(type, node.arguments)):
+        return "[]"  # most calls of a loop of submits
     found = [
         [label, *written]
         for label, argument in node.labelled_arguments()

@@ -14,7 +14,7 @@ from dataflow.causes.grouping import Causes
 from dataflow.database.rows import NodeRow
 from dataflow.engine.durations import DURATION_BYTES, unpacked
 from dataflow.engine.facts import NodeFacts, Segment
-from dataflow.graph.nodes import Node
+from dataflow.graph.nodes import Node, TaskSpec
 from dataflow.recording.node_codec import encode_rules, encode_uses
 from dataflow.states import StateType
 from dataflow.summaries import node_message
@@ -85,6 +85,7 @@ class NodeRows:
         self._unwritten: deque[tuple[float, Node]] = deque()
         """When nodes were seen for the first time. Most have ended a moment later, and are written once."""
         self._sums: dict[Node, Sums] = {}
+        self._rules: dict[tuple[TaskSpec, str], str] = {}
         self._open: dict[Node, bool] = {}
         """Mapped nodes that have not ended, and whether batches of them were under way when last looked."""
         self._waiting: dict[Node, int] = {}
@@ -148,8 +149,16 @@ class NodeRows:
             "collection": "" if memory is None else memory.collection,
             "store": "" if memory is None else memory.store.url,
             "uses": encode_uses(node),
-            "rules": encode_rules(node),
+            "rules": self._rules_of(node),
         }
+
+    def _rules_of(self, node: Node) -> str:
+        """The same text for all calls of one task in one line, such as those of a loop."""
+        place = (node.task, node.site)
+        found = self._rules.get(place)
+        if found is None:
+            found = self._rules[place] = encode_rules(node)
+        return found
 
     def _row(self, node: Node) -> NodeRow:
         sums, facts = self._sums_of(node), self._run.facts_of(node)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dataflow.engine.assemble import Assembled
+from dataflow.engine.control import withdraw
 from dataflow.engine.events import BatchLost, BatchReported
 from dataflow.engine.failures import LiveErrors, keeping_live, pack_error
 from dataflow.engine.limits.local import local_desk
@@ -107,6 +108,7 @@ class InlineShell:
 
     def withdraw(self, last: int) -> None:
         """Those that have not begun will run nothing."""
+        withdraw(self._context.run_id, last)
 
     def stop(self, batches: Sequence[BatchRecord], *, whole_run: bool) -> None:
         """Those that have not begun are lost; nothing runs beside the caller."""
