@@ -182,9 +182,40 @@ class Flow(Hookable, FlowGraph):
         values = parameter_values(self._parameters, {**(parameters or {}), **more_parameters}, where=where)
         nodes = self._sorted_nodes()
         kept = self._kept_nodes(nodes, keep)
+        description = self._described(values)
+        opened = self._opened(values, self.options.cluster if cluster is None else cluster, description)
+        hooks = hooks_of(self.options, self, "flow")
+        teller = None if hooks is None else FlowTeller(hooks=hooks, name=description.name, parameters=values)
+        attempted = partial(self._attempted, nodes, kept, values, teller)
+        with display_of(self.options.progress) as display:
+            state = self._tried(attempted, display.opening(opened), resume)
+            display.close(state.state)
+        state.run.conclude(state.state)
+        state.run.recording.settle()
+        return state
+
+    def _tried(self, attempted: Callable[..., FlowState], opened: Callable[..., Run], resume: str | None) -> FlowState:
+        """Make attempts until one succeeds, or none is left."""
+        state, number = attempted(partial(opened, resume=resume)), 1
+        while (delay := self._delay(state, number)) is not None:
+            state.run.conclude(AwaitingRetry())
+            state.run.close()
+            with slot_release.get()():
+                time.sleep(delay)
+            number += 1
+            state = attempted(partial(opened, run_id=state.run.id), number)
+        return state
+
+    def _opened(self, values: Mapping[str, Any], cluster: Any, description: Description) -> Callable[..., Run]:
+        """Opens a run with these values of parameters."""
         persistence = flow_persistence(self.options, parameters=values or None)
-        chosen = self.options.cluster if cluster is None else cluster
-        description = Description(
+        return partial(
+            Run, self.name, self.graph, cluster, cut_held=False, persistence=persistence, description=description
+        )
+
+    def _described(self, values: Mapping[str, Any]) -> Description:
+        """What the history is told of a run with these values of parameters."""
+        return Description(
             name=run_name(self.options.flow_run_name, self.name, values),
             door="graph",
             log_prints=self.options.log_prints,
@@ -193,26 +224,6 @@ class Flow(Hookable, FlowGraph):
             entrypoint=entrypoint_of(self),
             arguments=pickled_arguments((), values),
         )
-        opened = partial(
-            Run, self.name, self.graph, chosen, cut_held=False, persistence=persistence, description=description
-        )
-        hooks = hooks_of(self.options, self, "flow")
-        teller = None if hooks is None else FlowTeller(hooks=hooks, name=description.name, parameters=values)
-        attempted = partial(self._attempted, nodes, kept, values, teller)
-        with display_of(self.options.progress) as display:
-            watched = display.opening(opened)
-            state, number = attempted(partial(watched, resume=resume)), 1
-            while (delay := self._delay(state, number)) is not None:
-                state.run.conclude(AwaitingRetry())
-                state.run.close()
-                with slot_release.get()():
-                    time.sleep(delay)
-                number += 1
-                state = attempted(partial(watched, run_id=state.run.id), number)
-            display.close(state.state)
-        state.run.conclude(state.state)
-        state.run.recording.settle()
-        return state
 
     def _delay(self, state: FlowState, number: int) -> float | None:
         """How long to wait for another attempt after this one; None if there is none."""
