@@ -61,7 +61,7 @@ def reader(url: str) -> Reader:
         ({"parent": "bb1"}, ["bb2"]),
         ({"flow": "etl'; DROP TABLE runs; --"}, []),
     ],
-    ids=str,
+    ids=lambda given: ", ".join(given),
 )
 def test_runs_are_found_newest_first(reader: Reader, asked: dict[str, object], found: list[str]) -> None:
     """Every condition, alone and together with others."""
