@@ -107,7 +107,9 @@ def test_nothing_said_stays_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["pikle", "compressed/", "zip(json)", "zstd(nothing)", "zstd()", "", 3, object()], ids=lambda spec: repr(spec).partition(" at ")[0]
+    "spec",
+    ["pikle", "compressed/", "zip(json)", "zstd(nothing)", "zstd()", "", 3, object()],
+    ids=lambda spec: repr(spec).partition(" at ")[0],
 )
 def test_unknown_names_list_the_known_ones(spec: Any) -> None:
     """A name that is wrong when it is written is an error of storing, with a fix."""

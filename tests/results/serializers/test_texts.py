@@ -57,7 +57,9 @@ def test_text_takes_text_only(value: object) -> None:
     assert not TextSerializer().accepts(value)
 
 
-@pytest.mark.parametrize("value", ["x", bytearray(b"x"), memoryview(b"x"), None], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", ["x", bytearray(b"x"), memoryview(b"x"), None], ids=lambda value: type(value).__name__
+)
 def test_bytes_takes_bytes_only(value: object) -> None:
     """A bytearray would come back as bytes, so it is refused."""
     with pytest.raises(Unserializable):
