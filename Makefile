@@ -38,7 +38,7 @@ docs: $(ALL) ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 pytest: $(ALL) ## every test and every example in the documentation
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 servers: $(SERVERS)/ceph $(SERVERS)/postgresql $(SERVERS)/azurite-$(AZURITE) ## install what tests start: Ceph, PostgreSQL (apt, root), Azurite (npm)
 

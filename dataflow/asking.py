@@ -24,6 +24,7 @@ from dataflow.input import plain_input
 from dataflow.pauses import SUSPEND, Given, Question, remembered
 from dataflow.places import find_place
 from dataflow.recording.claims import begun, check_free, claim, claim_here
+from dataflow.recording.executions import is_lost, newest_execution
 from dataflow.recording.places import history_url
 from dataflow.recording.put_down import (
     INPUT,
@@ -35,7 +36,6 @@ from dataflow.recording.put_down import (
     suspension_of,
 )
 from dataflow.states import FINAL, NAMES, StateType
-from dataflow_results.liveness.processes import has_ended
 
 if TYPE_CHECKING:
     from dataflow.session import Run
@@ -191,9 +191,10 @@ def _claim(run_id: str) -> None:
     claim_here(run_id, live)
     url = history_url()
     try:
-        row = None if url is None else _reader(url).run(run_id)
+        reader = None if url is None else _reader(url)
+        row = None if reader is None else reader.run(run_id)
         if row is not None and row.id == run_id:
-            claim(_reader(str(url)), row)
+            claim(reader, row)
     except HistoryError as error:
         logger.warning("whether somebody else resumes run %s is not known: %s", run_id, error)
     except UsageError:
@@ -235,20 +236,20 @@ def is_unfinished(run_id: str, *, flow: str, store: str) -> bool:
         return True
     url = history_url()
     try:
-        row = None if url is None else _reader(url).run(run_id)
-        executions = [] if url is None or row is None else _reader(url).executions(run_id)
+        reader = None if url is None else _reader(url)
+        row = None if reader is None else reader.run(run_id)
+        newest = None if reader is None or row is None else newest_execution(reader.executions(run_id))
     except HistoryError as error:
         logger.warning("whether run %s is unfinished is not known: %s", run_id, error)
         return False
     if row is None or (row.id, row.flow, row.store) != (run_id, flow, store):
         return False
-    return row.state in WAITING or (row.state != StateType.COMPLETED and not _goes_on(executions))
+    return row.state in WAITING or (row.state != StateType.COMPLETED and not _goes_on(newest))
 
 
-def _goes_on(executions: Sequence[ExecutionRow]) -> bool:
-    """Whether the newest execution of a run has neither ended nor lost its process."""
-    newest = max(executions, key=lambda one: one.started, default=None)
-    return newest is not None and newest.ended is None and not has_ended(newest.process)
+def _goes_on(newest: ExecutionRow | None) -> bool:
+    """Whether an execution has neither ended nor lost its process."""
+    return newest is not None and newest.ended is None and not is_lost(newest, time.time())
 
 
 # The side of who asks
@@ -338,9 +339,8 @@ def _row(reader: Any, run_id: str) -> RunRow:
 
 
 def _check_alive(reader: Any, row: RunRow) -> None:
-    executions = reader.executions(row.id)
-    newest = max(executions, key=lambda one: one.started, default=None)
-    if newest is not None and has_ended(newest.process):
+    newest = newest_execution(reader.executions(row.id))
+    if newest is not None and is_lost(newest, time.time()):
         fix = f"{call_of(row)} takes up what it has kept"
         raise UsageError("its process is gone, so nobody can answer", where=_of(row.id), fix=fix)
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from dataflow.engine.durations import unpacked
+from dataflow.engine.durations import step_ends
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.failures import unpack_error
 from dataflow.engine.report import Report, Try
@@ -95,20 +91,13 @@ def times_of(segment: Segment, index: int) -> Times | None:
     report = segment.report
     if report is None:
         return None
-    ends = _ends(*(step.seconds for step in report.steps))
+    ends = step_ends(*(step.seconds for step in report.steps))
     at = (segment.offset + index - segment.start) * len(report.steps) + segment.step
     before, after = float(ends[at]), float(ends[at + 1])
     seconds = after - before
     started = report.started + min(before, max(0.0, report.seconds - seconds))
     tries = segment.tries_of(index)
     return _last_of(tries, Times(started, seconds), report) if tries else Times(started, seconds)
-
-
-@lru_cache(maxsize=4)
-def _ends(*columns: bytes) -> npt.NDArray[np.float64]:
-    """When each step of each element ended, in seconds from the first; people ask for one element after the other."""
-    seconds = np.stack(list(map(unpacked, columns)), axis=1)
-    return np.concatenate(([0.0], np.cumsum(seconds.ravel(), dtype=np.float64)))
 
 
 def _last_of(tries: tuple[Try, ...], whole: Times, report: Report) -> Times:

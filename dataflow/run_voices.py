@@ -37,7 +37,7 @@ class RunVoice:
     """
 
     def __init__(self, run_id: str, flow: str, description: Description, parameters: Mapping[str, Any] | None) -> None:
-        self._id, self._flow, self._description = run_id, flow, description
+        self._id, self._flow, self.description = run_id, flow, description
         self._parameters = parameters
         self._outer = run_facts()
         self._known: RunFacts | None = None
@@ -57,7 +57,7 @@ class RunVoice:
     def facts(self) -> RunFacts:
         """What code of the run may ask about it."""
         if self._known is None:
-            outer, known = self._outer, self._description
+            outer, known = self._outer, self.description
             self._known = RunFacts(
                 id=self._id,
                 flow=self._flow,

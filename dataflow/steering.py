@@ -152,7 +152,7 @@ class Steering:
         if self.is_cancelled:
             return
         if not self.is_inner:
-            note_put_down(self.id, self.name, self.voice._description)
+            note_put_down(self.id, self.name, self.voice.description)
         self.hold_sending(DOWN, held=True)
         for inner in self.nested.runs:
             inner.put_down()

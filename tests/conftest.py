@@ -28,6 +28,12 @@ WRITER = "dataflow-history"
 """The one thread that goes on for a moment after the last run has ended: it writes the history of all of them."""
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: nobody has to look through it again and again for what is left."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def local_cluster() -> Iterator[LocalCluster]:
     """A real cluster of two worker processes with one thread each, started once."""

@@ -7,12 +7,23 @@ from pathlib import Path
 
 from dataflow.errors import HistoryError
 
-__all__ = ["canonical_url", "sqlite_path", "without_password"]
+__all__ = ["canonical_url", "is_off", "sqlite_path", "without_password"]
 
 SQLITE = re.compile(r"sqlite(\+pysqlite)?://")
 PASSWORD = re.compile(r"(?P<before>://[^:/@]*:)[^@]*(?P<after>@)")
 ALIASES = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 """Which driver a URL means that names none: the one that the extra ``postgresql`` brings."""
+OFF = frozenset({"", "off"})
+
+
+def is_off(url: str) -> bool:
+    """Whether a setting says that there is to be no history.
+
+    Example:
+        >>> is_off("off"), is_off("runs.db")
+        (True, False)
+    """
+    return url.lower() in OFF
 
 
 def canonical_url(url: str) -> str:

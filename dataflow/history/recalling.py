@@ -136,8 +136,8 @@ class Recalled:
 
     def _all_steps(self, row: SegmentRow) -> tuple[tuple[StepReport, ...], int]:
         """All that the batch did with these elements, after what it did before them; and their offset in that."""
-        rows = self._reader.segments(self._execution.id)
-        same = {one.step: one for one in rows if (one.batch, one.offset) == (row.batch, row.offset)}
+        rows = self._reader.segments(self._execution.id, batch=row.batch)
+        same = {one.step: one for one in rows if one.offset == row.offset}
         count = row.stop - row.start
         before = split(row.before_seconds)
         idle = bytes(len(before))

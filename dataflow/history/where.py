@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
+from dataflow.database.addresses import is_off
 from dataflow.errors import HistoryError
 
 __all__ = ["DEFAULT_URL", "VARIABLE", "history_url"]
 
 DEFAULT_URL = "sqlite:///~/.dataflow/history.db"
 VARIABLE = "DATAFLOW_HISTORY"
-NONE = frozenset({"", "off"})
 
 
 def history_url(given: str | None = None) -> str:
@@ -30,6 +30,6 @@ def history_url(given: str | None = None) -> str:
         'sqlite:///runs.db'
     """
     url = os.environ.get(VARIABLE, DEFAULT_URL) if given is None else given
-    if url.lower() in NONE:
+    if is_off(url):
         raise HistoryError("no history of runs is kept", where=f"{VARIABLE}={url}", fix="name a database, or unset it")
     return url

@@ -11,6 +11,7 @@ from typing import Any
 
 from dataflow.database.rows import ExecutionRow, RequestRow, RunRow
 from dataflow.errors import UsageError
+from dataflow.recording.executions import is_silent, newest_execution
 from dataflow.states import StateType
 from dataflow_results.liveness.processes import has_ended, this_process
 
@@ -19,11 +20,6 @@ __all__ = ["begun", "check_free", "claim", "claim_here"]
 TAKEN = "taken"
 BEGIN_SECONDS = 60.0
 """Who has claimed a run, and has begun nothing for so long, has failed before it began."""
-SILENT_SECONDS = 60.0
-"""A process of another machine that has not said for so long that it goes on is taken for dead."""
-MACHINE_WORDS = 3
-"""So many words of the name of a process name its machine."""
-
 
 _claiming = threading.Lock()
 _claimed_here: dict[str, tuple[int, float]] = {}
@@ -89,7 +85,7 @@ def check_free(reader: Any, row: RunRow) -> tuple[RequestRow | None, ExecutionRo
     """
     # The claim is read first: what began after it must not be missed.
     before = next((one for one in reader.requests(row.id) if one.kind == TAKEN), None)
-    newest = max(reader.executions(row.id), key=lambda one: one.started, default=None)
+    newest = newest_execution(reader.executions(row.id))
     now = time.time()
     if before is not None and json.loads(before.body)["after"] == ("" if newest is None else newest.id):
         if _is_about_to_begin(before, now):
@@ -119,10 +115,4 @@ def _goes_on(row: RunRow, execution: ExecutionRow, now: float) -> bool:
         return False  # what goes on in this process is known here, better than the history knows
     if execution.ended is not None:
         return row.state == StateType.AWAITING_RETRY
-    return _is_of_here(execution.process) or now - execution.heartbeat <= SILENT_SECONDS
-
-
-def _is_of_here(process: str) -> bool:
-    """Whether `has_ended` can tell of a process: then it lives, however slowly its history is written."""
-    machine = process.split(" ")[:MACHINE_WORDS]
-    return "-" not in machine and machine == this_process().split(" ")[:MACHINE_WORDS]
+    return not is_silent(execution, now)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 
 from dataflow.context import element_facts, run_facts
+from dataflow.database.addresses import is_off
 from dataflow.run_facts import RunFacts
 from dataflow.settings import settings
 
 __all__ = ["history_url", "origin", "url_within"]
 
-OFF = ("", "off")
 FILE = "sqlite"
 
 
@@ -27,7 +27,7 @@ def url_within(outer: RunFacts | None) -> str | None:
     """
     url = settings().history if outer is None else outer.history
     is_elsewhere = outer is not None and url.startswith(FILE) and outer.host != socket.gethostname()
-    return None if url.lower() in OFF or is_elsewhere else url
+    return None if is_off(url) or is_elsewhere else url
 
 
 def origin() -> tuple[str, str]:

@@ -19,7 +19,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dataflow.artifacts.rows import ArtifactRows
-from dataflow.collection import rarely
 from dataflow.database.columns import Line, pack_lines
 from dataflow.database.rows import ExecutionRow, LogRow, RequestRow, Row, RunRow, StateRow
 from dataflow.engine.notices import ARTIFACT, LOG, PlacedNotice
@@ -133,10 +132,6 @@ class Recorder:
 
     def collect(self, now: float) -> list[Row]:
         """The rows of what is new."""
-        with rarely:
-            return self._collected(now)
-
-    def _collected(self, now: float) -> list[Row]:
         rows: list[Row] = list(self._of_run(now))
         log = self._run.log
         read = log[self._position :]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TypeVar
-
-import numpy as np
-import numpy.typing as npt
 
 from dataflow.database.columns import Rare, pack_rare
 from dataflow.database.rows import BatchRow, SegmentRow
-from dataflow.engine.durations import DURATION_BYTES, unpacked
+from dataflow.engine.durations import DURATION_BYTES, step_ends
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.report import Report, StepReport
 from dataflow_results.digests import DIGEST_BYTES
@@ -67,15 +63,7 @@ def segment_row(execution_id: str, facts: NodeFacts, segment: Segment) -> Segmen
 
 def _before(report: Report, offset: int) -> float:
     """Seconds of a batch that were spent on the elements before an offset."""
-    return float(_ends(*(step.seconds for step in report.steps))[offset - 1])
-
-
-@lru_cache(maxsize=4)
-def _ends(*columns: bytes) -> npt.NDArray[np.float64]:
-    """When each element of a batch ended with all its steps, in seconds from the first; it is asked again and again."""
-    seconds = np.stack(list(map(unpacked, columns)), axis=1)
-    ends: npt.NDArray[np.float64] = np.cumsum(seconds.ravel(), dtype=np.float64)[len(columns) - 1 :: len(columns)]
-    return ends
+    return float(step_ends(*(step.seconds for step in report.steps))[offset * len(report.steps)])
 
 
 def _unsent_row(execution_id: str, node: int, segment: Segment) -> SegmentRow:

@@ -57,7 +57,6 @@ def test_an_unknown_kind_of_cluster_is_named() -> None:
         main.with_options(cluster="slrum")()
 
 
-@pytest.mark.usefixtures("patience")
 class Hearing(logging.Handler):
     """Hears what a logger says; other than pytest's own, it is not silenced by a cluster that starts meanwhile."""
 
@@ -69,6 +68,7 @@ class Hearing(logging.Handler):
         self.heard.append(record.getMessage())
 
 
+@pytest.mark.usefixtures("patience")
 def test_a_cluster_without_workers_says_so_and_ends(empty_cluster: LocalCluster) -> None:
     """It waits as long as it may, having said what it waits for, and then gives up."""
     logger, hearing = logging.getLogger("dataflow"), Hearing()

@@ -22,6 +22,7 @@ from dataflow.settings import settings
 from dataflow.states import StateType
 from dataflow.triggers import manual_only
 from tests.cli.run_examples import CRASHED, FAILED, FIRST, fill
+from tests.waiting import until
 
 Run = Callable[..., Result]
 
@@ -264,14 +265,6 @@ def test_a_run_that_goes_on_is_steered(own_history: str) -> None:
     assert asked("cancel", other.id) == f"Run {other.id}: cancelled.\n"
     assert other.wait(timeout=20).is_cancelled()
     assert history.run(other.id).state.name == "Cancelled"
-
-
-def until(holds: Callable[[], Any], seconds: float = 20.0) -> None:
-    """Wait for something that another thread does."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 SCRIPT = """

@@ -18,6 +18,7 @@ from dataflow.engine.limits.scheduler import PLUGIN_NAME
 from dataflow.errors import Cancelled, NotFinished, UsageError
 from dataflow.known_limits import Place
 from dataflow.limits import rate_limit_async, set_limit
+from tests.waiting import until
 
 Spans = list[tuple[float, float]]
 SECONDS = 0.05
@@ -36,7 +37,7 @@ def four_threads(cluster: LocalCluster) -> Iterator[Client]:
     """A client of its own; in the end nobody holds or waits for anything."""
     with Client(cluster, set_as_default=False) as client:
         yield client
-        wait_until(lambda: nothing_left(client))
+        until(lambda: nothing_left(client))
 
 
 @pytest.fixture
@@ -51,14 +52,6 @@ def limit() -> Iterator[Callable[[str, int | str], None]]:
     yield set_for_now
     for name in names:
         set_limit(name, None)
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def on_scheduler(client: Client, read: Callable[[Any], Any]) -> Any:
@@ -187,7 +180,7 @@ def test_waiting_holds_no_thread(work: Any, four_threads: Client) -> None:
     def both() -> tuple[Spans, Spans]:
         with concurrency(name, occupy=2, limit=2):
             waits = work.map(range(40))
-            wait_until(lambda: waiting(four_threads, name) > 0)
+            until(lambda: waiting(four_threads, name) > 0)
             others = unlimited.map(range(20)).result()
         return others, waits.result()
 
@@ -212,7 +205,7 @@ def test_a_dead_worker_frees_its_places(four_threads: Client, tmp_path: Path) ->
         return hold.map(range(4))
 
     run = holds.start()
-    wait_until(lambda: (tmp_path / "first").exists() and waiting(four_threads, "only") > 0)
+    until(lambda: (tmp_path / "first").exists() and waiting(four_threads, "only") > 0)
     os.kill(int((tmp_path / "first").read_text()), 9)
     assert run.result() == [0, 1, 2, 3]
 
@@ -223,7 +216,7 @@ def test_a_client_that_closes_frees_its_places(cluster: LocalCluster, four_threa
     desk = agent_of_client(other)
     desk.request(places("only", 1)).answer.result(10)
     ticket = agent_of_client(four_threads).request(places("only", 1))
-    wait_until(lambda: waiting(four_threads, "only") == 1)
+    until(lambda: waiting(four_threads, "only") == 1)
     other.close()
     assert ticket.answer.result(10) == 1
     agent_of_client(four_threads).free([ticket.number])
@@ -361,11 +354,11 @@ def test_a_cancelled_run_does_not_wait_on(four_threads: Client) -> None:
         return use_database.map(range(4))
 
     run = waits.start()
-    wait_until(lambda: waiting(four_threads, "database") > 0)
+    until(lambda: waiting(four_threads, "database") > 0)
     run.cancel()
     with pytest.raises(Cancelled):
         run.result()
-    wait_until(lambda: waiting(four_threads, "database") == 0)
+    until(lambda: waiting(four_threads, "database") == 0)
     agent_of_client(four_threads).free([ticket.number])
 
 

@@ -98,11 +98,3 @@ class Raising(Told):
     def collect(self, now: float) -> Sequence[Row]:
         """Fail."""
         raise RuntimeError("nothing to tell")
-
-
-def until(holds: Any, seconds: float = 10.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        Event().wait(0.01)

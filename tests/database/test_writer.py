@@ -27,8 +27,8 @@ from tests.database.examples import (
     request_row,
     run_row,
     segment_row,
-    until,
 )
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 DAY = 86_400.0

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,7 @@ from distributed import Client
 from dataflow import flow, pause_flow_run, resume_flow_run, task
 from dataflow.errors import Cancelled, InputError, PauseTimedOut, UsageError
 from dataflow.input import RunInput
-
-PATIENCE_SECONDS = 20.0
-
-
-def until(condition: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture(params=["inline", "threads"])

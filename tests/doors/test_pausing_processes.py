@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -28,8 +27,8 @@ from dataflow.recording.places import history_url
 from dataflow.states import StateType
 from dataflow.triggers import manual_only
 from dataflow_results.liveness.processes import this_process
+from tests.waiting import PATIENCE_SECONDS, until
 
-PATIENCE_SECONDS = 20.0
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
@@ -60,14 +59,6 @@ def weighed(count: int, name: str = "all"):
 if __name__ == "__main__":
     print(weighed(3, name="few", return_state=True).run.id)
 """
-
-
-def until(condition: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
 
 
 def python(*arguments: str) -> str:

@@ -13,16 +13,7 @@ import pytest
 
 from dataflow import flow, pause_flow_run, resume_flow_run, suspend_flow_run, task
 from dataflow.errors import InputError, RunSuspended, UsageError
-
-PATIENCE_SECONDS = 20.0
-
-
-def until(condition: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture(params=["inline", "threads"])

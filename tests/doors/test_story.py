@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from dataflow import Flow, context, flow, task
+from dataflow import Flow, flow, task
 from dataflow.cache_policies import INPUTS
 from dataflow.engine.durations import packed
 from dataflow.engine.facts import Segment
@@ -19,70 +18,11 @@ from dataflow.engine.report import Report, StepReport, Try
 from dataflow.errors import UsageError
 from dataflow.run_states import attempts_of, times_of
 from dataflow.session import Run
-from dataflow.signals import Loop, Skip
 from dataflow.states import Completed, Failed, State, StateType, TimedOut
 from dataflow.stories import Story
 from dataflow.transitions import Subject, allowed
 from dataflow.triggers import any_successful, manual_only, not_all_skipped
-
-
-@task
-def parse(text: str) -> float:
-    return float(text)
-
-
-@task
-def half(number: float) -> float:
-    return number / 2
-
-
-@task
-def total(numbers: list[float]) -> float:
-    return sum(numbers)
-
-
-@task(retries=3)
-def patient(fails: int) -> int:
-    if context.get("attempt") <= fails:
-        raise ConnectionError(f"not yet, {fails}")
-    return fails
-
-
-@task(retries=2, retry_delay_seconds=0.01)
-def slow_to_come(fails: int) -> int:
-    if context.get("attempt") <= fails:
-        raise ConnectionError(f"not yet, {fails}")
-    return fails
-
-
-@task
-def even(number: int) -> int:
-    if number % 2:
-        raise Skip(f"{number} is odd")
-    return number
-
-
-@task
-def power(base: int) -> int:
-    value: int = context.get("task_loop_result", 1) * base
-    if value < 20:
-        raise Loop(value)
-    return value
-
-
-@task
-def told(what: State[Any]) -> State[Any]:
-    return what
-
-
-@task
-def leave() -> None:
-    raise SystemExit(3)
-
-
-@task(retries=1, timeout_seconds=0.02)
-def hang() -> None:
-    threading.Event().wait(0.3)
+from tests.fates import even, half, hang, leave, parse, patient, power, slow_to_come, told, total
 
 
 @task(trigger=any_successful)
@@ -219,7 +159,7 @@ def test_while_it_is_paused() -> None:
 
 def test_of_time_limits() -> None:
     """An attempt that took too long is a failure like others."""
-    run = ran(lambda: hang.submit())
+    run = ran(lambda: hang.submit(1))
     late = "TimedOut: it took longer than 0.02 s"
     assert f"Retrying 2: attempt 2 of 2, after {late}; TimedOut 2: {late}" in told_of(run, "hang")
 

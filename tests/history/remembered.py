@@ -54,10 +54,10 @@ class Remembered:
         assert execution_id == self.execution.id
         return self.batch_rows
 
-    def segments(self, execution_id: str, node: int | None = None) -> Sequence[SegmentRow]:
-        """All segments, or those of one node."""
+    def segments(self, execution_id: str, node: int | None = None, *, batch: int | None = None) -> Sequence[SegmentRow]:
+        """All segments, or those of one node or one batch."""
         assert execution_id == self.execution.id
-        return [row for row in self.segment_rows if node in (None, row.node)]
+        return [row for row in self.segment_rows if node in (None, row.node) and batch in (None, row.batch)]
 
 
 def stored(past: Remembered, folder: Path) -> Reader:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dataflow import allow_failure, context, flatten, task, unmapped
+from dataflow import allow_failure, flatten, task, unmapped
 from dataflow.cache_policies import INPUTS, LINEAGE
 from dataflow.errors import UsageError
 from dataflow.history.stories import story_of
 from dataflow.session import Run
-from dataflow.signals import Loop, Skip
-from dataflow.states import Completed, Failed, State
+from dataflow.states import Completed, Failed
 from dataflow.triggers import any_successful, manual_only, not_all_skipped
+from tests.fates import even, half, hang, leave, parse, patient, power, slow_to_come, told, total
 from tests.history.remembered import ran, remember, remembered_text
 
 STORE = "memory://stories-of-the-past"
@@ -25,70 +24,8 @@ ELEMENTS = 9
 
 
 @task
-def parse(text: str) -> float:
-    return float(text)
-
-
-@task
-def half(number: float) -> float:
-    return number / 2
-
-
-@task
 def add(x: float, y: float = 0) -> float:
     return x + y
-
-
-@task
-def total(numbers: Any) -> int:
-    return len(list(numbers))
-
-
-@task(retries=3)
-def patient(fails: int) -> int:
-    if context.get("attempt") <= fails:
-        raise ConnectionError(f"not yet, {fails}")
-    return fails
-
-
-@task(retries=2, retry_delay_seconds=0.01, tags=["network"])
-def slow_to_come(fails: int) -> int:
-    if context.get("attempt") <= fails:
-        threading.Event().wait(0.02)
-        raise ConnectionError(f"not yet, {fails}")
-    return fails
-
-
-@task
-def even(number: int) -> int:
-    if number % 2:
-        raise Skip(f"{number} is odd")
-    return number
-
-
-@task
-def power(base: int) -> int:
-    value: int = context.get("task_loop_result", 1) * base
-    if value < 20:
-        raise Loop(value)
-    return value
-
-
-@task
-def told(what: State[Any]) -> State[Any]:
-    return what
-
-
-@task
-def leave() -> None:
-    raise SystemExit(3)
-
-
-@task(retries=1, timeout_seconds=0.02)
-def hang(number: int) -> int:
-    if number:
-        threading.Event().wait(0.3)
-    return number
 
 
 @task

@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,22 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the mark of tests that start servers, and let pass what is no fault of ours."""
     config.addinivalue_line("filterwarnings", LARGE_BODY)
     config.addinivalue_line("markers", 'servers: starts a server in processes of its own (leave out: -m "not servers")')
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_read_once() -> Iterator[None]:
+    """Each client of S3 reads megabytes of descriptions anew; a user has a client or two, the tests have hundreds."""
+    loader = importlib.import_module("botocore.loaders").JSONFileLoader
+    original, known = loader.load_file, {}
+
+    def load_file(self: Any, file_path: str) -> Any:
+        if file_path not in known:
+            known[file_path] = original(self, file_path)
+        return known[file_path]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loader, "load_file", load_file)
+        yield
 
 
 @pytest.fixture(scope="session")
