@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dataflow.engine.facts import NodeFacts
-from dataflow.engine.report import StepReport
 from dataflow.states import StateType
 
 __all__ = ["SummaryRow", "node_message", "summary_row"]
@@ -45,8 +44,8 @@ def summary_row(facts: NodeFacts) -> SummaryRow:
     reports = {segment.report.batch: (segment.report, segment.step) for segment in facts.arrivals if segment.report}
     starts = [report.started for report, _ in reports.values()]
     ends = [report.started + report.seconds for report, _ in reports.values()]
-    task_seconds = sum(_task_seconds(report.steps[step]) for report, step in reports.values())
-    inside = sum(_task_seconds(step) / len(report.steps) for report, _ in reports.values() for step in report.steps)
+    task_seconds = sum(report.steps[step].sum_seconds() for report, step in reports.values())
+    inside = sum(step.sum_seconds() / len(report.steps) for report, _ in reports.values() for step in report.steps)
     total = sum(report.seconds / len(report.steps) for report, _ in reports.values())
     return SummaryRow(
         node=facts.node.slug,
@@ -59,10 +58,6 @@ def summary_row(facts: NodeFacts) -> SummaryRow:
         task_seconds=task_seconds,
         engine_seconds=max(0.0, total - inside),
     )
-
-
-def _task_seconds(step: StepReport) -> float:
-    return float(step.durations().sum(dtype="f8"))
 
 
 def node_message(facts: NodeFacts) -> str:

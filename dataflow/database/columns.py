@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-__all__ = ["Line", "Rare", "pack_lines", "pack_rare", "unpack_lines", "unpack_rare"]
+__all__ = ["FAST", "Line", "Rare", "pack_lines", "pack_rare", "unpack_lines", "unpack_rare"]
 
 FAST = 1
 """Level of compression: the client has better things to do."""

@@ -12,6 +12,7 @@ from dataflow.database.rows import (
     ExecutionRow,
     LogRow,
     NodeRow,
+    PlainNodesRow,
     RequestRow,
     Row,
     RunRow,
@@ -22,7 +23,7 @@ from dataflow.database.statements import Words
 
 __all__ = ["delete_run", "outdated_runs"]
 
-OF_EXECUTIONS: Final[tuple[type[Row], ...]] = (SegmentRow, LogRow, BatchRow, NodeRow)
+OF_EXECUTIONS: Final[tuple[type[Row], ...]] = (SegmentRow, LogRow, BatchRow, NodeRow, PlainNodesRow)
 OF_RUNS: Final[tuple[type[Row], ...]] = (ExecutionRow, StateRow, ArtifactRow, RequestRow)
 
 

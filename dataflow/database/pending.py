@@ -14,6 +14,7 @@ from dataflow.database.rows import (
     ExecutionRow,
     LogRow,
     NodeRow,
+    PlainNodesRow,
     Row,
     RunRow,
     SegmentRow,
@@ -28,7 +29,7 @@ ROW_BYTES: Final = 400
 """What a row takes besides its texts and blobs."""
 LEFT_AFTER_DROPPING: Final = 0.9
 """Of the limit, so that not every further row has to drop one."""
-LEAST_MISSED: Final = ((SegmentRow, LogRow), (ArtifactRow, BatchRow), (NodeRow, StateRow))
+LEAST_MISSED: Final = ((SegmentRow, LogRow), (ArtifactRow, BatchRow), (NodeRow, PlainNodesRow, StateRow))
 """What is dropped first, when memory is full: single elements and lines, before whole nodes. Runs are never dropped."""
 
 
@@ -127,6 +128,7 @@ def _bytes_of(row: Row) -> int:
 _LARGE: dict[type[Row], Callable[[Any], tuple[Any, ...]]] = {
     SegmentRow: attrgetter("states", "seconds", "keys", "rare"),
     NodeRow: attrgetter("causes", "uses"),
+    PlainNodesRow: lambda row: (row.columns,),
     LogRow: lambda row: (row.lines,),
     ArtifactRow: lambda row: (row.data,),
     RunRow: lambda row: (row.arguments, row.parameters),

@@ -11,6 +11,7 @@ from dataflow.database.addresses import canonical_url, without_password
 from dataflow.database.databases import Link
 from dataflow.database.deleting import delete_run, outdated_runs
 from dataflow.database.opening import database_at
+from dataflow.database.plain_nodes import node_rows, segment_rows
 from dataflow.database.retention import Keep
 from dataflow.database.rows import (
     ArtifactRow,
@@ -18,6 +19,7 @@ from dataflow.database.rows import (
     ExecutionRow,
     LogRow,
     NodeRow,
+    PlainNodesRow,
     RequestRow,
     Row,
     RunRow,
@@ -122,12 +124,26 @@ class Reader:
             complete: with ``uses`` and ``rules``, which are empty otherwise.
         """
         query = Query(self._words, NodeRow, without=() if complete else LARGE)
-        return self._rows(query.equal(execution_id=execution_id, number=number).ordered("number"))
+        own = {row.number: row for row in self._rows(query.equal(execution_id=execution_id, number=number))}
+        packed = self._plain_nodes(execution_id, number)
+        plain = {row.number: row for many in packed for row in node_rows(many, number, complete=complete)}
+        return sorted((plain | own).values(), key=lambda row: row.number)
 
     def segments(self, execution_id: str, node: int | None = None, *, batch: int | None = None) -> list[SegmentRow]:
         """The elements of an execution, of one of its nodes or of one batch, by node and index."""
         query = Query(self._words, SegmentRow).equal(execution_id=execution_id, node=node, batch=batch)
-        return self._rows(query.ordered("node", "start"))
+        own = {(row.node, row.start): row for row in self._rows(query)}
+        packed = self._plain_nodes(execution_id, node)
+        plain = {(row.node, row.start): row for many in packed for row in segment_rows(many, node, batch=batch)}
+        return sorted((plain | own).values(), key=lambda row: (row.node, row.start))
+
+    def _plain_nodes(self, execution_id: str, number: int | None) -> list[PlainNodesRow]:
+        """Rows of many nodes: all, or those that may hold this one."""
+        query = Query(self._words, PlainNodesRow).equal(execution_id=execution_id)
+        if number is not None:
+            first, last = map(self._words.quote, ("first", "last"))
+            query.where(f":number BETWEEN {first} AND {last}", {"number": number})
+        return self._rows(query)
 
     def batches(self, execution_id: str) -> list[BatchRow]:
         """The batches of an execution by number."""

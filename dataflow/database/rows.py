@@ -10,6 +10,7 @@ __all__ = [
     "ExecutionRow",
     "LogRow",
     "NodeRow",
+    "PlainNodesRow",
     "RequestRow",
     "Row",
     "RunRow",
@@ -119,6 +120,20 @@ class NodeRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlainNodesRow:
+    """Many plain nodes that ended well, each with its element; rows of their own replace them."""
+
+    execution_id: str
+    first: int
+    """The lowest of their numbers."""
+    last: int
+    """The highest of them."""
+    count: int
+    columns: bytes
+    """See `dataflow.database.plain_nodes`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRow:
     """A batch that has reported."""
 
@@ -212,4 +227,15 @@ class RequestRow:
     """JSON; empty if there is none yet."""
 
 
-Row = RunRow | ExecutionRow | StateRow | NodeRow | BatchRow | SegmentRow | LogRow | ArtifactRow | RequestRow
+Row = (
+    RunRow
+    | ExecutionRow
+    | StateRow
+    | NodeRow
+    | PlainNodesRow
+    | BatchRow
+    | SegmentRow
+    | LogRow
+    | ArtifactRow
+    | RequestRow
+)

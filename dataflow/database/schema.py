@@ -9,7 +9,7 @@ from dataflow.errors import HistoryError
 
 __all__ = ["FORMS", "HEAD", "VERSION_TABLE", "is_ready_to_read", "make_ready"]
 
-FORMS: Final = ("0001", "0002")
+FORMS: Final = ("0001", "0002", "0003")
 """All forms there were, oldest first; each has a migration from the one before."""
 HEAD: Final = FORMS[-1]
 VERSION_TABLE: Final = "dataflow_version"

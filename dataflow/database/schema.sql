@@ -70,6 +70,14 @@ CREATE TABLE nodes (
 	rules TEXT DEFAULT '{}' NOT NULL, 
 	CONSTRAINT nodes_key PRIMARY KEY (execution_id, number)
 );
+CREATE TABLE plain_nodes (
+	execution_id TEXT NOT NULL, 
+	first BIGINT NOT NULL, 
+	last BIGINT NOT NULL, 
+	count BIGINT NOT NULL, 
+	columns BLOB NOT NULL, 
+	CONSTRAINT plain_nodes_key PRIMARY KEY (execution_id, first)
+);
 CREATE TABLE requests (
 	id TEXT NOT NULL, 
 	run_id TEXT NOT NULL, 
@@ -134,4 +142,4 @@ CREATE INDEX requests_by_run_id_answered ON requests (run_id, answered);
 CREATE INDEX runs_by_flow_started ON runs (flow, started);
 CREATE INDEX runs_by_parent ON runs (parent);
 CREATE INDEX runs_by_started ON runs (started);
-INSERT INTO dataflow_version (version_num) VALUES ('0002');
+INSERT INTO dataflow_version (version_num) VALUES ('0003');

@@ -81,7 +81,7 @@ def sqlite_schema() -> str:
 
     Example:
         >>> print(sqlite_schema().splitlines()[-1])
-        INSERT INTO dataflow_version (version_num) VALUES ('0002');
+        INSERT INTO dataflow_version (version_num) VALUES ('0003');
     """
     dialect = sqlite.dialect()
     tables = [*METADATA.sorted_tables, VERSION]

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DURATION_BYTES", "UNKNOWN", "packed", "split", "step_ends", "unpacked"]
+__all__ = ["DURATION_BYTES", "UNKNOWN", "duration_at", "packed", "split", "step_ends", "unpacked"]
 
 DURATION_BYTES: Final = 2
 UNKNOWN: Final = b"\xff\xff"
@@ -59,6 +59,23 @@ def unpacked(column: bytes, start: int = 0, count: int = -1) -> npt.NDArray[np.f
     seconds[codes == 0] = 0.0
     seconds[codes > LARGEST] = np.nan
     return seconds
+
+
+def duration_at(column: bytes, position: int) -> float:
+    """One duration of a column, in seconds.
+
+    Example:
+        >>> duration_at(packed([0.25, 1.5]), 1)
+        1.5
+    """
+    start = position * DURATION_BYTES
+    return _one(column[start : start + DURATION_BYTES])
+
+
+@lru_cache(maxsize=4096)
+def _one(duration: bytes) -> float:
+    """Those of plain nodes are often the same."""
+    return float(unpacked(duration)[0])
 
 
 def split(seconds: float) -> bytes:

@@ -22,6 +22,8 @@ __all__ = ["Call", "Held", "HeldElements", "HeldStep", "Ledger"]
 
 COMPLETED = int(StateType.COMPLETED)
 PENDING = int(StateType.PENDING)
+MANY = 1000
+"""From so many elements on their durations are added up here: the client has many batches, and each worker one."""
 
 
 class Call(NamedTuple):
@@ -260,6 +262,7 @@ class Ledger:
                 tries=self.tries[position],
                 notes=self.notes[position],
                 inputs=within_bounds(self.inputs[position]),
+                total_seconds=float(columns[position].sum()) if done >= MANY else None,
             )
             for position, states in enumerate(self._states)
         )

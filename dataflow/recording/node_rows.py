@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dataflow.causes.grouping import Causes
 from dataflow.database.rows import NodeRow
-from dataflow.engine.durations import DURATION_BYTES, unpacked
+from dataflow.engine.durations import duration_at, unpacked
 from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.graph.nodes import Node, TaskSpec
 from dataflow.recording.node_codec import encode_rules, encode_uses
@@ -20,6 +18,7 @@ from dataflow.states import StateType
 from dataflow.summaries import node_message
 
 if TYPE_CHECKING:
+    from dataflow.engine.report import Report
     from dataflow.session import Run
 
 __all__ = ["NodeRows"]
@@ -46,7 +45,7 @@ class Sums:
         """Elements have ended."""
         report = segment.report
         if report is not None:
-            self.seconds += _sum(report.steps[segment.step].seconds, segment.offset, segment.stop - segment.start)
+            self.seconds += _seconds(report, segment)
             end = report.started + report.seconds
             self.started = report.started if self.started is None else min(self.started, report.started)
             self.ended = end if self.ended is None else max(self.ended, end)
@@ -55,18 +54,14 @@ class Sums:
             self.causes.add(facts, segment)
 
 
-def _sum(column: bytes, offset: int, count: int) -> float:
-    """The sum of some durations; of a plain node it is one."""
+def _seconds(report: Report, segment: Segment) -> float:
+    """The sum of the durations of some elements of a batch: often of all of them, or of the one of a plain node."""
+    step, count = report.steps[segment.step], segment.stop - segment.start
     if count == 1:
-        at = offset * DURATION_BYTES
-        return _one(column[at : at + DURATION_BYTES])
-    return float(unpacked(column, offset, count).sum(dtype=np.float64))
-
-
-@lru_cache(maxsize=4096)
-def _one(duration: bytes) -> float:
-    """Those of plain nodes are often the same."""
-    return float(unpacked(duration)[0])
+        return duration_at(step.seconds, segment.offset)
+    if count == report.count:
+        return step.sum_seconds()
+    return float(unpacked(step.seconds, segment.offset, count).sum())
 
 
 class NodeRows:
@@ -75,11 +70,13 @@ class NodeRows:
     Args:
         execution_id: of the execution.
         run: the run; only read.
+        elsewhere: nodes that were written in another way, as long as nothing more is heard of them.
     """
 
-    def __init__(self, execution_id: str, run: Run) -> None:
+    def __init__(self, execution_id: str, run: Run, elsewhere: Container[Node] = ()) -> None:
         self._execution_id = execution_id
         self._run = run
+        self._elsewhere = elsewhere
         self._seen = 0
         """How many nodes of the graph have been looked at."""
         self._unwritten: deque[tuple[float, Node]] = deque()
@@ -108,6 +105,11 @@ class NodeRows:
         changed.update(dict.fromkeys((*unwritten, *self._newly_waiting(), *self._newly_busy())))
         return map(self._row, changed)
 
+    @property
+    def written(self) -> Container[Node]:
+        """The nodes that rows were given of."""
+        return self._sums
+
     def _look_at_new(self, now: float) -> None:
         nodes = self._run.nodes[self._seen :]
         self._seen += len(nodes)
@@ -118,7 +120,7 @@ class NodeRows:
         """Nodes that were new then, and of which nothing was written since."""
         while self._unwritten and self._unwritten[0][0] <= since:
             _, node = self._unwritten.popleft()
-            if node not in self._sums:
+            if node not in self._sums and node not in self._elsewhere:
                 yield node
 
     def _newly_waiting(self) -> Iterator[Node]:

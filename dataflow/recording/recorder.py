@@ -13,7 +13,7 @@ import socket
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,13 @@ from dataflow.database.rows import ExecutionRow, LogRow, RequestRow, Row, RunRow
 from dataflow.engine.notices import ARTIFACT, LOG, PlacedNotice
 from dataflow.recording.descriptions import Description
 from dataflow.recording.node_rows import NodeRows
+from dataflow.recording.plain_rows import PlainRows
 from dataflow.recording.segment_rows import batch_row, segment_row
 from dataflow.states import FINAL, Running, State, StateType
 from dataflow_results.liveness.processes import this_process
 
 if TYPE_CHECKING:
+    from dataflow.engine.report import Report
     from dataflow.session import Run
 
 __all__ = ["Recorder"]
@@ -93,7 +95,8 @@ class Recorder:
         """How far the log of the engine has been read."""
         self._batches: set[int] = set()
         """Numbers of the batches that were written."""
-        self._nodes = NodeRows(self.execution_id, run)
+        self._plain = PlainRows(self.execution_id, run)
+        self._nodes = NodeRows(self.execution_id, run, elsewhere=self._plain.taken)
         self._artifacts = ArtifactRows(run.id, self.execution_id)
         self._row: RunRow | None = None
         self._beat = 0.0
@@ -137,15 +140,20 @@ class Recorder:
         read = log[self._position :]
         self._position += len(read)
         new = [entry for entry in read if self._run.is_own(entry[0].node)]
-        for facts, segment in new:
-            if segment.report is not None and segment.report.batch not in self._batches:
-                self._batches.add(segment.report.batch)
-                rows.append(batch_row(self.execution_id, segment.report))
-            rows.append(segment_row(self.execution_id, facts, segment))
-        rows += self._nodes.collect(new, now, is_over=self.has_ended)
+        rows += self._of_batches(segment.report for _, segment in new)
+        plain, others = self._plain.take(new, self._nodes.written)
+        rows += plain
+        rows += (segment_row(self.execution_id, facts, segment) for facts, segment in others)
+        rows += self._nodes.collect(others, now, is_over=self.has_ended)
         rows += self._of_notices()
         rows += _taken(self._run.answers)
         return rows
+
+    def _of_batches(self, reports: Iterable[Report | None]) -> Iterator[Row]:
+        for report in reports:
+            if report is not None and report.batch not in self._batches:
+                self._batches.add(report.batch)
+                yield batch_row(self.execution_id, report)
 
     def _of_run(self, now: float) -> Iterator[Row]:
         told = _taken(self._told)

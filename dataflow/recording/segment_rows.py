@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from dataflow.database.columns import Rare, pack_rare
 from dataflow.database.rows import BatchRow, SegmentRow
 from dataflow.engine.durations import DURATION_BYTES, step_ends
@@ -12,7 +15,7 @@ from dataflow.engine.facts import NodeFacts, Segment
 from dataflow.engine.report import Report, StepReport
 from dataflow_results.digests import DIGEST_BYTES
 
-__all__ = ["batch_row", "segment_row"]
+__all__ = ["batch_row", "element_begins", "segment_row"]
 
 V = TypeVar("V")
 
@@ -57,13 +60,13 @@ def segment_row(execution_id: str, facts: NodeFacts, segment: Segment) -> Segmen
         seconds=step.seconds[low * DURATION_BYTES : high * DURATION_BYTES],
         keys=step.keys[low * DIGEST_BYTES : high * DIGEST_BYTES] or None,
         rare=_rare_of(step, low, high),
-        before_seconds=_before(segment.report, low) if low else 0.0,
+        before_seconds=float(element_begins(segment.report)[low]) if low else 0.0,
     )
 
 
-def _before(report: Report, offset: int) -> float:
-    """Seconds of a batch that were spent on the elements before an offset."""
-    return float(step_ends(*(step.seconds for step in report.steps))[offset * len(report.steps)])
+def element_begins(report: Report) -> npt.NDArray[np.float64]:
+    """When a batch began with each of its elements, in seconds from the first."""
+    return step_ends(*(step.seconds for step in report.steps))[:: len(report.steps)]
 
 
 def _unsent_row(execution_id: str, node: int, segment: Segment) -> SegmentRow:

@@ -153,7 +153,7 @@ def test_a_newer_form_is_left_alone(tmp_path: Path) -> None:
     """The error says which form is known and what to do."""
     reader = Reader(newer_sqlite(tmp_path / "newer.db"))
     with pytest.raises(
-        HistoryError, match=r"its form is 9999, known are those up to 0002\n  instead: upgrade dataflow"
+        HistoryError, match=r"its form is 9999, known are those up to 0003\n  instead: upgrade dataflow"
     ):
         reader.runs()
     with pytest.raises(HistoryError, match="its form is 9999"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +30,7 @@ STEPS = st.builds(
     tries=st.dictionaries(st.integers(0, 1000), st.lists(TRIES, max_size=2).map(tuple), max_size=2),
     notes=st.dictionaries(st.integers(0, 1000), st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=2),
     inputs=st.dictionaries(st.integers(0, 1000), st.binary(max_size=20), max_size=2),
+    total_seconds=st.none() | st.floats(0, 1e6),
 )
 REPORTS = st.builds(
     Report,
@@ -71,6 +73,7 @@ def test_only_plain_types_travel() -> None:
         keys=b"k",
         tries={1: (Try(3, 0.5, 1.0, b"e", 30.0),)},
         notes={0: ("Done", "well")},
+        total_seconds=1.5,
     )
     wire = Report(batch=1, count=2, started=0.5, seconds=1.0, steps=(step,), sizes=(10,), totals=(3,)).to_wire()
     assert json.loads(json.dumps(wire, default=lambda value: list(value))) == {
@@ -79,7 +82,16 @@ def test_only_plain_types_travel() -> None:
         "started": 0.5,
         "seconds": 1.0,
         "steps": [
-            [[2, 3], [0] * 8, [107], [[1, [101]]], [[1, [[3, 0.5, 1.0, [101], 30.0, 1]]]], [[0, ["Done", "well"]]], []]
+            [
+                [2, 3],
+                [0] * 8,
+                [107],
+                1.5,
+                [[1, [101]]],
+                [[1, [[3, 0.5, 1.0, [101], 30.0, 1]]]],
+                [[0, ["Done", "well"]]],
+                [],
+            ]
         ],
         "sizes": [10],
         "totals": [3],
@@ -90,6 +102,12 @@ def test_only_plain_types_travel() -> None:
         "worker": "",
         "crashed": None,
     }
+
+
+def test_durations_are_added_up_once() -> None:
+    """By the worker, where it has done so; otherwise by whoever asks."""
+    step = StepReport(states=2, seconds=packed([0.5, 0.25]), errors={})
+    assert (step.sum_seconds(), replace(step, total_seconds=0.7).sum_seconds()) == (0.75, 0.7)
 
 
 def test_one_number_stands_for_all_elements() -> None:

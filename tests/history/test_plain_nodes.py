@@ -1,0 +1,218 @@
+"""Plain nodes that stand in one row with thousands of others are told of as if each had rows of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataflow import flow, task
+from dataflow.cache_policies import INPUTS
+from dataflow.database.plain_nodes import Kind, PlainNode, pack_plain_nodes
+from dataflow.database.reader import Reader
+from dataflow.database.rows import NodeRow, PlainNodesRow, SegmentRow
+from dataflow.database.statements import Query
+from dataflow.recording.plain_rows import PlainRows
+from dataflow.session import Run
+from dataflow.settings import settings
+from tests.fates import half, parse, patient, told, total
+from tests.history.remembered import remember
+
+KIND = Kind(task="half", collection="", store="", rules="{}")
+
+
+def plain_node(number: int, **changed: Any) -> PlainNode:
+    """A call of `half` that took half a second, the third of batch 9."""
+    node = PlainNode(
+        number=number,
+        slug=f"half-{number}",
+        kind=0,
+        uses="[]",
+        state=2,
+        seconds=0.5,
+        started=100.0,
+        ended=102.0,
+        batch=9,
+        step=0,
+        offset=2,
+        duration=b"\x00\x78",
+        keys=b"",
+        before_seconds=1.25,
+    )
+    return node._replace(**changed)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    """A database with nodes 3, 5 and 6 in one row."""
+    reader = Reader(f"sqlite:///{tmp_path}/history.db")
+    reader.put([pack_plain_nodes("e1", [plain_node(5), plain_node(3), plain_node(6, batch=10)], [KIND])])
+    return reader
+
+
+def test_each_has_its_rows(reader: Reader) -> None:
+    """In the order of their numbers, with all that rows of their own would hold."""
+    assert [row.number for row in reader.nodes("e1")] == [3, 5, 6]
+    assert reader.nodes("e1", number=5) == [
+        NodeRow(
+            execution_id="e1",
+            number=5,
+            slug="half-5",
+            task="half",
+            is_mapped=False,
+            length=1,
+            state=2,
+            done=1,
+            counts='{"2": 1}',
+            seconds=0.5,
+            started=100.0,
+            ended=102.0,
+        )
+    ]
+    assert [row.node for row in reader.segments("e1", batch=9)] == [3, 5]
+    assert reader.segments("e1", 6) == [
+        SegmentRow(
+            execution_id="e1",
+            node=6,
+            start=0,
+            stop=1,
+            batch=10,
+            step=0,
+            offset=2,
+            state=2,
+            seconds=b"\x00\x78",
+            before_seconds=1.25,
+        )
+    ]
+    assert (reader.nodes("e1", number=4), reader.segments("e1", 4), reader.nodes("e2")) == ([], [], [])
+
+
+def test_rows_of_their_own_replace_them(reader: Reader) -> None:
+    """What is heard of such a node later stands in a row of its own, which is the one that counts."""
+    node, segment = reader.nodes("e1", number=5)[0], reader.segments("e1", 5)[0]
+    reader.put([replace(node, state=3), replace(segment, state=3)])
+    assert [(row.number, row.state) for row in reader.nodes("e1")] == [(3, 2), (5, 3), (6, 2)]
+    assert [(row.node, row.state) for row in reader.segments("e1")] == [(3, 2), (5, 3), (6, 2)]
+
+
+def loop() -> None:
+    for number in range(40):
+        half.submit(number)
+
+
+def chains() -> None:
+    for number in range(10):
+        half.submit(half.submit(number))
+    total.submit([half.submit(1), half.submit(2)])
+
+
+def failures() -> None:
+    for text in ("1", "two", "3", "4"):
+        half.submit(parse.submit(text))
+
+
+def second_attempts_and_words_of_their_own() -> None:
+    for number in range(4):
+        patient.submit(number)
+        told.submit(number)
+
+
+def among_maps() -> None:
+    mapped = half.map(range(20))
+    for number in range(5):
+        half.submit(number)
+    total.submit(mapped)
+
+
+@task(persist_result=True, cache_policy=INPUTS)
+def keep(number: int) -> int:
+    return number
+
+
+def kept_results() -> None:
+    for number in (1, 2, 1):
+        keep.submit(number).wait()
+
+
+FLOWS: list[Callable[[], None]] = [
+    loop,
+    chains,
+    failures,
+    second_attempts_and_words_of_their_own,
+    among_maps,
+    kept_results,
+]
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database for this test alone."""
+    url = f"sqlite:///{tmp_path}/history.db"
+    monkeypatch.setenv("DATAFLOW_HISTORY", url)
+    settings.cache_clear()
+    return url
+
+
+@pytest.mark.parametrize("cluster", ["inline", "threads"])
+@pytest.mark.parametrize("body", FLOWS, ids=lambda body: body.__name__)
+def test_rows_of_a_run_are_those_of_single_nodes(
+    body: Callable[[], None], cluster: str, url: str, tmp_path: Path
+) -> None:
+    """Whatever becomes of its nodes: the database gives the rows that each of them would have been given by itself."""
+
+    @flow(cluster=cluster, result_storage=tmp_path / "results")
+    def main() -> None:
+        body()
+
+    run = main(return_state=True).run
+    assert isinstance(run, Run)
+    settings.cache_clear()
+    reader, past = Reader(url), remember(run)
+    execution = reader.executions(run.id)[0].id
+    assert as_values(reader.nodes(execution, complete=True)) == as_values(
+        sorted(past.node_rows, key=lambda row: row.number)
+    )
+    assert as_values(reader.segments(execution)) == as_values(
+        sorted(past.segment_rows, key=lambda row: (row.node, row.start))
+    )
+
+
+def as_values(rows: Any) -> list[Any]:
+    """Rows without the id of their execution."""
+    return [replace(row, execution_id="") for row in rows]
+
+
+def test_a_loop_is_a_row_or_two(url: str) -> None:
+    """A thousand calls that end well take no rows of their own, however often the writer looks."""
+
+    @flow(cluster="inline")
+    def main() -> None:
+        for number in range(1000):
+            half.submit(number)
+
+    main()
+    settings.cache_clear()
+    reader = Reader(url)
+    execution = reader.executions(reader.runs()[0].id)[0].id
+    packed = reader._plain_nodes(execution, None)
+    assert sum(row.count for row in packed) == len(reader.nodes(execution)) == 1000
+    assert len(packed) < 20
+    assert reader._rows(Query(reader._words, NodeRow)) == []
+
+
+def test_what_is_written_already_stays_with_its_row() -> None:
+    """A node that was written while it waited is told of in that row, when it has ended."""
+
+    @flow(cluster="inline")
+    def main() -> None:
+        loop()
+
+    run = main(return_state=True).run
+    assert isinstance(run, Run)
+    log = run.log
+    rows, rest = PlainRows("e1", run).take(log, {log[0][0].node})
+    assert [type(row) for row in rows] == [PlainNodesRow]
+    assert (rows[0].count, rest) == (39, [log[0]])
