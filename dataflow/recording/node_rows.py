@@ -12,8 +12,9 @@ from dataflow.causes.grouping import Causes
 from dataflow.database.rows import NodeRow
 from dataflow.engine.durations import duration_at, unpacked
 from dataflow.engine.facts import NodeFacts, Segment
-from dataflow.graph.nodes import Node, TaskSpec
-from dataflow.recording.node_codec import encode_rules, encode_uses
+from dataflow.graph.nodes import Node
+from dataflow.recording.kinds import Kinds
+from dataflow.recording.node_codec import encode_uses
 from dataflow.states import StateType
 from dataflow.summaries import node_message
 
@@ -70,19 +71,20 @@ class NodeRows:
     Args:
         execution_id: of the execution.
         run: the run; only read.
+        kinds: of its nodes.
         elsewhere: nodes that were written in another way, as long as nothing more is heard of them.
     """
 
-    def __init__(self, execution_id: str, run: Run, elsewhere: Container[Node] = ()) -> None:
+    def __init__(self, execution_id: str, run: Run, kinds: Kinds, elsewhere: Container[Node] = ()) -> None:
         self._execution_id = execution_id
         self._run = run
+        self._kinds = kinds
         self._elsewhere = elsewhere
         self._seen = 0
         """How many nodes of the graph have been looked at."""
         self._unwritten: deque[tuple[float, Node]] = deque()
         """When nodes were seen for the first time. Most have ended a moment later, and are written once."""
         self._sums: dict[Node, Sums] = {}
-        self._rules: dict[tuple[TaskSpec, str], str] = {}
         self._open: dict[Node, bool] = {}
         """Mapped nodes that have not ended, and whether batches of them were under way when last looked."""
         self._waiting: dict[Node, int] = {}
@@ -141,37 +143,25 @@ class NodeRows:
         return sums
 
     def _fixed(self, node: Node) -> dict[str, Any]:
-        memory = self._run.memory_of(node)
         return {
             "execution_id": self._execution_id,
             "number": node.id,
             "slug": node.slug,
-            "task": node.task.name,
             "is_mapped": node.space is not None,
-            "collection": "" if memory is None else memory.collection,
-            "store": "" if memory is None else memory.store.url,
             "uses": encode_uses(node),
-            "rules": self._rules_of(node),
         }
-
-    def _rules_of(self, node: Node) -> str:
-        """The same text for all calls of one task in one line, such as those of a loop."""
-        place = (node.task, node.site)
-        found = self._rules.get(place)
-        if found is None:
-            found = self._rules[place] = encode_rules(node)
-        return found
 
     def _row(self, node: Node) -> NodeRow:
         sums, facts = self._sums_of(node), self._run.facts_of(node)
+        known = {**sums.fixed, **self._kinds.of(node)._asdict()}
         if facts is None:
             length = 1 if node.space is None else node.space.length
-            return NodeRow(**sums.fixed, length=length, state=PENDING)
+            return NodeRow(**known, length=length, state=PENDING)
         kind = int(facts.state_type())
         if facts.ended:
             self._open.pop(node, None)
         return NodeRow(
-            **sums.fixed,
+            **known,
             length=facts.length,
             state=RUNNING if kind == PENDING and self._open.get(node) else kind,
             done=facts.done,

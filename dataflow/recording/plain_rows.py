@@ -9,15 +9,15 @@ from dataflow.database.plain_nodes import Kind, PlainNode, pack_plain_nodes
 from dataflow.database.rows import PlainNodesRow
 from dataflow.engine.durations import DURATION_BYTES, unpacked
 from dataflow.engine.facts import NodeFacts, Segment
-from dataflow.graph.nodes import Node, TaskSpec
-from dataflow.recording.node_codec import encode_rules, encode_uses
+from dataflow.graph.nodes import Node
+from dataflow.recording.kinds import Kinds
+from dataflow.recording.node_codec import encode_uses
 from dataflow.recording.segment_rows import element_begins
 from dataflow.states import StateType
 from dataflow_results.digests import DIGEST_BYTES
 
 if TYPE_CHECKING:
     from dataflow.engine.report import Report
-    from dataflow.session import Run
 
 __all__ = ["PlainRows"]
 
@@ -47,13 +47,12 @@ class PlainRows:
 
     Args:
         execution_id: of the execution.
-        run: the run; only read.
+        kinds: of the nodes of its run.
     """
 
-    def __init__(self, execution_id: str, run: Run) -> None:
+    def __init__(self, execution_id: str, kinds: Kinds) -> None:
         self._execution_id = execution_id
-        self._run = run
-        self._kinds: dict[tuple[TaskSpec, str], Kind] = {}
+        self._kinds = kinds
         self.taken: set[Node] = set()
         """The nodes that stand in rows of many."""
 
@@ -90,7 +89,7 @@ class PlainRows:
         return PlainNode(
             number=node.id,
             slug=node.slug,
-            kind=kinds.setdefault(self._kind_of(node), len(kinds)),
+            kind=kinds.setdefault(self._kinds.of(node), len(kinds)),
             uses=encode_uses(node),
             state=known.states[offset],
             seconds=known.seconds[offset],
@@ -103,17 +102,6 @@ class PlainRows:
             keys=known.keys[offset * DIGEST_BYTES : (offset + 1) * DIGEST_BYTES],
             before_seconds=known.before_seconds[offset],
         )
-
-    def _kind_of(self, node: Node) -> Kind:
-        """The same for all calls of one task in one line, such as those of a loop."""
-        place = (node.task, node.site)
-        kind = self._kinds.get(place)
-        if kind is None:
-            memory = self._run.memory_of(node)
-            collection, store = ("", "") if memory is None else (memory.collection, memory.store.url)
-            kind = Kind(task=node.task.name, collection=collection, store=store, rules=encode_rules(node))
-            self._kinds[place] = kind
-        return kind
 
 
 def _is_plain(facts: NodeFacts, segment: Segment) -> bool:

@@ -23,6 +23,7 @@ from dataflow.database.columns import Line, pack_lines
 from dataflow.database.rows import ExecutionRow, LogRow, RequestRow, Row, RunRow, StateRow
 from dataflow.engine.notices import ARTIFACT, LOG, PlacedNotice
 from dataflow.recording.descriptions import Description
+from dataflow.recording.kinds import Kinds
 from dataflow.recording.node_rows import NodeRows
 from dataflow.recording.plain_rows import PlainRows
 from dataflow.recording.segment_rows import batch_row, segment_row
@@ -95,8 +96,9 @@ class Recorder:
         """How far the log of the engine has been read."""
         self._batches: set[int] = set()
         """Numbers of the batches that were written."""
-        self._plain = PlainRows(self.execution_id, run)
-        self._nodes = NodeRows(self.execution_id, run, elsewhere=self._plain.taken)
+        kinds = Kinds(run)
+        self._plain = PlainRows(self.execution_id, kinds)
+        self._nodes = NodeRows(self.execution_id, run, kinds, elsewhere=self._plain.taken)
         self._artifacts = ArtifactRows(run.id, self.execution_id)
         self._row: RunRow | None = None
         self._beat = 0.0

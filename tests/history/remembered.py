@@ -15,6 +15,7 @@ from dataflow import flow
 from dataflow.database.columns import unpack_rare
 from dataflow.database.reader import Reader
 from dataflow.database.rows import BatchRow, ExecutionRow, NodeRow, RunRow, SegmentRow
+from dataflow.recording.kinds import Kinds
 from dataflow.recording.node_rows import NodeRows
 from dataflow.recording.segment_rows import batch_row, segment_row
 from dataflow.session import Run
@@ -76,7 +77,7 @@ def remember(run: Run, **of_run: Any) -> Remembered:
     return Remembered(
         run=replace(row, **of_run),
         execution=ExecutionRow(id=execution, run_id=run.id, state=2, started=0.0, heartbeat=0.0, process=""),
-        node_rows=list(NodeRows(execution, run).collect(log, 0.0, is_over=True)),
+        node_rows=list(NodeRows(execution, run, Kinds(run)).collect(log, 0.0, is_over=True)),
         batch_rows=[batch_row(execution, report) for report in reports.values()],
         segment_rows=[segment_row(execution, facts, segment) for facts, segment in log],
     )

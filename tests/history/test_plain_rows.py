@@ -1,4 +1,4 @@
-"""Plain nodes that stand in one row with thousands of others are told of as if each had rows of its own."""
+"""The history of runs with many plain nodes: most stand in one row with others, and none is told of differently."""
 
 from __future__ import annotations
 
@@ -11,91 +11,15 @@ import pytest
 
 from dataflow import flow, task
 from dataflow.cache_policies import INPUTS
-from dataflow.database.plain_nodes import Kind, PlainNode, pack_plain_nodes
 from dataflow.database.reader import Reader
-from dataflow.database.rows import NodeRow, PlainNodesRow, SegmentRow
+from dataflow.database.rows import NodeRow, PlainNodesRow
 from dataflow.database.statements import Query
+from dataflow.recording.kinds import Kinds
 from dataflow.recording.plain_rows import PlainRows
 from dataflow.session import Run
 from dataflow.settings import settings
 from tests.fates import half, parse, patient, told, total
 from tests.history.remembered import remember
-
-KIND = Kind(task="half", collection="", store="", rules="{}")
-
-
-def plain_node(number: int, **changed: Any) -> PlainNode:
-    """A call of `half` that took half a second, the third of batch 9."""
-    node = PlainNode(
-        number=number,
-        slug=f"half-{number}",
-        kind=0,
-        uses="[]",
-        state=2,
-        seconds=0.5,
-        started=100.0,
-        ended=102.0,
-        batch=9,
-        step=0,
-        offset=2,
-        duration=b"\x00\x78",
-        keys=b"",
-        before_seconds=1.25,
-    )
-    return node._replace(**changed)
-
-
-@pytest.fixture
-def reader(tmp_path: Path) -> Reader:
-    """A database with nodes 3, 5 and 6 in one row."""
-    reader = Reader(f"sqlite:///{tmp_path}/history.db")
-    reader.put([pack_plain_nodes("e1", [plain_node(5), plain_node(3), plain_node(6, batch=10)], [KIND])])
-    return reader
-
-
-def test_each_has_its_rows(reader: Reader) -> None:
-    """In the order of their numbers, with all that rows of their own would hold."""
-    assert [row.number for row in reader.nodes("e1")] == [3, 5, 6]
-    assert reader.nodes("e1", number=5) == [
-        NodeRow(
-            execution_id="e1",
-            number=5,
-            slug="half-5",
-            task="half",
-            is_mapped=False,
-            length=1,
-            state=2,
-            done=1,
-            counts='{"2": 1}',
-            seconds=0.5,
-            started=100.0,
-            ended=102.0,
-        )
-    ]
-    assert [row.node for row in reader.segments("e1", batch=9)] == [3, 5]
-    assert reader.segments("e1", 6) == [
-        SegmentRow(
-            execution_id="e1",
-            node=6,
-            start=0,
-            stop=1,
-            batch=10,
-            step=0,
-            offset=2,
-            state=2,
-            seconds=b"\x00\x78",
-            before_seconds=1.25,
-        )
-    ]
-    assert (reader.nodes("e1", number=4), reader.segments("e1", 4), reader.nodes("e2")) == ([], [], [])
-
-
-def test_rows_of_their_own_replace_them(reader: Reader) -> None:
-    """What is heard of such a node later stands in a row of its own, which is the one that counts."""
-    node, segment = reader.nodes("e1", number=5)[0], reader.segments("e1", 5)[0]
-    reader.put([replace(node, state=3), replace(segment, state=3)])
-    assert [(row.number, row.state) for row in reader.nodes("e1")] == [(3, 2), (5, 3), (6, 2)]
-    assert [(row.node, row.state) for row in reader.segments("e1")] == [(3, 2), (5, 3), (6, 2)]
 
 
 def loop() -> None:
@@ -213,6 +137,6 @@ def test_what_is_written_already_stays_with_its_row() -> None:
     run = main(return_state=True).run
     assert isinstance(run, Run)
     log = run.log
-    rows, rest = PlainRows("e1", run).take(log, {log[0][0].node})
+    rows, rest = PlainRows("e1", Kinds(run)).take(log, {log[0][0].node})
     assert [type(row) for row in rows] == [PlainNodesRow]
     assert (rows[0].count, rest) == (39, [log[0]])
