@@ -27,6 +27,7 @@ from dataflow.recording.places import history_url
 from dataflow.states import StateType
 from dataflow.triggers import manual_only
 from dataflow_results.liveness.processes import this_process
+from tests.processes import printed_by
 from tests.waiting import PATIENCE_SECONDS, until
 
 ROOT = Path(__file__).parents[2]
@@ -61,14 +62,6 @@ if __name__ == "__main__":
 """
 
 
-def python(*arguments: str) -> str:
-    """What a process of its own prints."""
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 def reader() -> Reader:
     """The history of the tests."""
     url = history_url()
@@ -96,14 +89,14 @@ def test_another_process_takes_up_a_suspended_run(tmp_path: Path) -> None:
     """Its id and the input are enough: flow and arguments are known, and nothing that was kept runs again."""
     script = tmp_path / "weighing.py"
     script.write_text(SCRIPT)
-    run_id = python(str(script))
+    run_id = printed_by(str(script))
     assert (tmp_path / "calls").read_text().split() == ["0", "1", "2"]
     with pytest.raises(InputError, match=r"suspend-1 of run .* it asks for Weight: factor: 'ten' is no integer"):
         ask_run(run_id, "resume", body={"input": {"factor": "ten"}})
     with pytest.raises(UsageError, match="it is suspended, so nothing of it goes on"):
         ask_run(run_id, "pause")
     code = "import weighing; from dataflow import resume_flow_run; resume_flow_run({!r}, run_input=weighing.Weight(10))"
-    python("-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code.format(run_id)}")
+    printed_by("-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code.format(run_id)}")
     assert (tmp_path / "answer").read_text() == "few: 60"
     assert (tmp_path / "calls").read_text().split() == ["0", "1", "2"]
     states = [one.name for one in reader().states(run_id)]
@@ -136,7 +129,7 @@ def test_one_of_two_processes_resumes_a_run_and_it_is_found_again(tmp_path: Path
     """The other one is told so; afterwards the run, which was put down again, is found by its file once more."""
     script = tmp_path / "twice.py"
     script.write_text(TWICE)
-    run_id = python(str(script))
+    run_id = printed_by(str(script))
     code = f"from dataflow import resume_flow_run; resume_flow_run({run_id!r})"
     both = [
         subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
@@ -148,7 +141,7 @@ def test_one_of_two_processes_resumes_a_run_and_it_is_found_again(tmp_path: Path
     assert "UsageError" in "".join(errors)
     assert (tmp_path / "calls").read_text() == "x"
     assert reader().run(run_id).entrypoint == f"{script}:twice"  # type: ignore[union-attr]
-    python("-c", code)
+    printed_by("-c", code)
     assert (tmp_path / "answer").read_text() == "done"
 
 
@@ -229,7 +222,7 @@ def test_a_paused_run_is_resumed_from_another_process() -> None:
     assert refused["type"] == "InputError"
     assert "Input should be a valid integer" in refused["error"]
     code = f"from dataflow import resume_flow_run; resume_flow_run({run.id!r}, run_input=41)"
-    python("-c", code)
+    printed_by("-c", code)
     assert run.result(timeout=PATIENCE_SECONDS) == 41
     question = next(one for one in reader().requests(run.id, open_only=False) if one.kind == "input")
     assert json.loads(question.body)["schema"] == {"type": "integer"}

@@ -27,6 +27,7 @@ from rich.console import Console
 from dataflow.engine.capture import HeardStream
 from dataflow.progress.redirecting import redirected
 from dataflow.progress.screen import in_debugger
+from tests.processes import printed_by
 
 COLUMNS, LINES = 100, 60
 PATIENCE_SECONDS = 60.0
@@ -197,17 +198,19 @@ def test_who_listens_to_prints_goes_on_listening(monkeypatch: pytest.MonkeyPatch
     assert (sys.stdout, heard.stream, sys.stderr, handler.stream) == (heard, real, real, real)
 
 
-def test_nothing_moves_while_a_debugger_asks() -> None:
-    """A debugger that stands in the code is seen, from any thread."""
+def seen_by_a_debugger() -> tuple[bool, bool]:
+    """Whether a debugger is seen while it stands in a function, and afterwards."""
     seen: list[bool] = []
 
     class Debugger(bdb.Bdb):
         def user_line(self, frame: Any) -> None:
             seen.append(in_debugger())
 
-    def stepped_through() -> None:
-        seen.append(False)
+    Debugger().runcall(lambda: None)
+    return seen[0], in_debugger()
 
-    debugger = Debugger()
-    debugger.runcall(lambda: stepped_through())
-    assert (seen[0], in_debugger()) == (True, False)
+
+def test_nothing_moves_while_a_debugger_asks() -> None:
+    """A debugger that stands in the code is seen, from any thread."""
+    statement = "from tests.doors.test_progress_terminal import seen_by_a_debugger as seen; print(*seen())"
+    assert printed_by("-c", statement) == "True False"

@@ -6,10 +6,8 @@ import contextlib
 import contextvars
 import io
 import logging
-import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,8 +22,8 @@ from dataflow.engine.placing import placed
 from dataflow.engine.speaking import say
 from dataflow.engine.voices import Lines, Where
 from dataflow.engine.worker import WorkerContext, run_batch
+from tests.processes import printed_by
 
-ROOT = Path(__file__).parents[2]
 HERE, THERE = Where(0, 3), Where(0, 4)
 LOUD = 40
 
@@ -168,12 +166,8 @@ def extra_calls() -> int:
 
 def test_an_element_that_says_nothing_costs_nothing() -> None:
     """Listening calls some functions for each batch, and not one for each element."""
-    # In a process of its own: Python 3.11 can loop for ever in code that was specialised before it is profiled.
-    script = "from tests.engine.test_voices import extra_calls; print(extra_calls())"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
-    )
-    assert int(done.stdout) <= 20
+    found = printed_by("-c", "from tests.engine.test_voices import extra_calls; print(extra_calls())")
+    assert int(found) <= 20
 
 
 def test_nothing_is_said_outside() -> None:
