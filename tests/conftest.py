@@ -10,9 +10,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from distributed import Client, LocalCluster
+
+from dataflow.settings import settings
 
 HISTORY = tempfile.mkdtemp(prefix="dataflow-tests-")
 os.environ["DATAFLOW_HISTORY"] = f"sqlite:///{HISTORY}/history.db"  # before any setting is read, for all processes
@@ -73,6 +76,17 @@ def keys_left(client: Client) -> list[str]:
         if not held or time.monotonic() > deadline:
             return held
         pause(0.05)
+
+
+@pytest.fixture
+def own_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a history that runs of this process are kept in during the test, and no others."""
+    url = f"sqlite:///{tmp_path}/own.db"
+    monkeypatch.setenv("DATAFLOW_HISTORY", url)
+    settings.cache_clear()
+    yield url
+    monkeypatch.undo()
+    settings.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -19,5 +19,5 @@ def printed_by(*arguments: str, timeout_seconds: float = 60.0) -> str:
     """What Python prints that is started with these arguments where it can import the tests; stripped."""
     command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_seconds, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()

@@ -18,7 +18,6 @@ from dataflow import flow, history, task
 from dataflow.cli.main import main
 from dataflow.cli.runs import runs
 from dataflow.history.where import VARIABLE
-from dataflow.settings import settings
 from dataflow.states import StateType
 from dataflow.triggers import manual_only
 from tests.cli.run_examples import CRASHED, FAILED, FIRST, fill
@@ -219,17 +218,6 @@ def test_prune_removes_only_with_delete(run: Run) -> None:
     assert run("prune", "--keep", "2").stdout == "Nothing to remove.\n"
     assert len(given(run, "prune", "--keep", "0", "--delete")["runs"]) == 2
     assert given(run, "ls") == []
-
-
-@pytest.fixture
-def own_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A history of its own for real runs of this process."""
-    url = f"sqlite:///{tmp_path}/own.db"
-    monkeypatch.setenv(VARIABLE, url)
-    settings.cache_clear()
-    yield url
-    monkeypatch.undo()
-    settings.cache_clear()
 
 
 def asked(*words: str) -> str:

@@ -17,7 +17,6 @@ from dataflow.database.statements import Query
 from dataflow.recording.kinds import Kinds
 from dataflow.recording.plain_rows import PlainRows
 from dataflow.session import Run
-from dataflow.settings import settings
 from tests.fates import half, parse, patient, told, total
 from tests.history.remembered import remember
 
@@ -71,19 +70,10 @@ FLOWS: list[Callable[[], None]] = [
 ]
 
 
-@pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database for this test alone."""
-    url = f"sqlite:///{tmp_path}/history.db"
-    monkeypatch.setenv("DATAFLOW_HISTORY", url)
-    settings.cache_clear()
-    return url
-
-
 @pytest.mark.parametrize("cluster", ["inline", "threads"])
 @pytest.mark.parametrize("body", FLOWS, ids=lambda body: body.__name__)
 def test_rows_of_a_run_are_those_of_single_nodes(
-    body: Callable[[], None], cluster: str, url: str, tmp_path: Path
+    body: Callable[[], None], cluster: str, own_history: str, tmp_path: Path
 ) -> None:
     """Whatever becomes of its nodes: the database gives the rows that each of them would have been given by itself."""
 
@@ -93,8 +83,7 @@ def test_rows_of_a_run_are_those_of_single_nodes(
 
     run = main(return_state=True).run
     assert isinstance(run, Run)
-    settings.cache_clear()
-    reader, past = Reader(url), remember(run)
+    reader, past = Reader(own_history), remember(run)
     execution = reader.executions(run.id)[0].id
     assert as_values(reader.nodes(execution, complete=True)) == as_values(
         sorted(past.node_rows, key=lambda row: row.number)
@@ -109,7 +98,7 @@ def as_values(rows: Any) -> list[Any]:
     return [replace(row, execution_id="") for row in rows]
 
 
-def test_a_loop_is_a_row_or_two(url: str) -> None:
+def test_a_loop_is_a_row_or_two(own_history: str) -> None:
     """A thousand calls that end well take no rows of their own, however often the writer looks."""
 
     @flow(cluster="inline")
@@ -118,8 +107,7 @@ def test_a_loop_is_a_row_or_two(url: str) -> None:
             half.submit(number)
 
     main()
-    settings.cache_clear()
-    reader = Reader(url)
+    reader = Reader(own_history)
     execution = reader.executions(reader.runs()[0].id)[0].id
     packed = reader._plain_nodes(execution, None)
     assert sum(row.count for row in packed) == len(reader.nodes(execution)) == 1000

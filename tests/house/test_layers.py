@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.processes import printed_by
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("distributed", "bokeh", "numpy", "pandas", "tornado", "rich")
 PATHS = (ROOT, ROOT / "results", ROOT / "integrations")
 
 
+def printed(code: str) -> str:
+    """What a fresh interpreter prints that finds the packages in their folders."""
+    paths = [str(path) for path in PATHS]
+    return printed_by("-c", f"import sys; sys.path[:0] = {paths!r}; {code}")
+
+
 def loaded_by(statement: str, *, asked: tuple[str, ...]) -> list[str]:
     """Names among ``asked`` that a fresh interpreter has loaded after a statement."""
-    code = f"{statement}; import sys; print(*[name for name in {asked!r} if name in sys.modules])"
-    paths = [str(path) for path in PATHS]
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return printed(f"{statement}; print(*[name for name in {asked!r} if name in sys.modules])").split()
 
 
 def test_a_worker_starts_without_what_only_clients_need() -> None:
@@ -36,18 +31,7 @@ def test_a_worker_starts_without_what_only_clients_need() -> None:
 def test_every_module_imports_only_layers_below() -> None:
     """The contracts written in pyproject.toml are kept, and new modules have been given a layer."""
     # In a process of its own: it sets up logging anew, and whoever listened before hears nothing any more.
-    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
-    paths = os.pathsep.join(map(str, PATHS))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    printed("from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))")
 
 
 def test_importing_dataflow_is_cheap() -> None:
